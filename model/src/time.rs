@@ -61,7 +61,7 @@ impl TimeRange {
     /// Whether any instant of the closed interval `[min, max]` lies inside.
     #[must_use]
     pub const fn overlaps_closed(&self, min: i64, max: i64) -> bool {
-        min < self.to && self.from <= max
+        self.from < self.to && min < self.to && self.from <= max
     }
 }
 
