@@ -1,1 +1,27 @@
-//! placeholder
+//! From an accepted OTLP request to durable, queryable rows.
+//!
+//! ```text
+//! Submission ─ admit ─▶ ingest log (frame, fdatasync) ─▶ live buffer ─▶ acknowledged
+//!                                                          │ cut
+//!                                          sorted Parquet + text index (temp, sync, rename)
+//!                                                          │ one catalog transaction: segments + watermark
+//!                                                          ▼ trim the log
+//! ```
+//!
+//! A [`Snapshot`] is the segments of one catalog version plus the live rows above its watermark:
+//! every acknowledged row exactly once. Reading order: [`engine`] (what callers use), `log` (the
+//! durable frames), `live`, `flush` (the only place that orders seal, write, sync, commit, trim),
+//! `catalog`, `segment`, `compact`, `retention`.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod export;
+pub mod snapshot;
+
+pub use config::{Durability, StorageConfig};
+pub use engine::{Engine, Permit, Receipt};
+pub use error::{AppendError, StorageError};
+pub use export::{Export, Submission};
+pub use snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot};

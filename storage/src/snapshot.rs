@@ -1,0 +1,106 @@
+//! A consistent view: the segments of one catalog version and the live rows above its watermark.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use headrope_model::DataSet;
+
+/// What the catalog knows of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentMeta {
+    /// ULID; also the stem of the file names.
+    pub id: String,
+    /// Data set.
+    pub data_set: DataSet,
+    /// 0 after a flush, one more after each merge.
+    pub level: u32,
+    /// Rows.
+    pub rows: u64,
+    /// Size of the Parquet file in bytes.
+    pub bytes: u64,
+    /// Earliest value of the data set's time column, Unix nanoseconds.
+    pub min_time: i64,
+    /// Latest value of the data set's time column (for trace parts: the latest end).
+    pub max_time: i64,
+    /// Distinct service names, sorted; `None` when there are too many to list.
+    pub services: Option<Vec<String>>,
+    /// Size of the text index in bytes, if there is one.
+    pub index_bytes: Option<u64>,
+}
+
+/// A published segment. The files exist as long as a snapshot refers to it.
+#[derive(Debug)]
+pub struct Segment {
+    pub(crate) meta: SegmentMeta,
+    pub(crate) path: PathBuf,
+    pub(crate) index_path: Option<PathBuf>,
+}
+
+impl Segment {
+    /// What the catalog knows of it.
+    #[must_use]
+    pub const fn meta(&self) -> &SegmentMeta {
+        &self.meta
+    }
+
+    /// The Parquet file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text index, if there is one.
+    #[must_use]
+    pub fn index_path(&self) -> Option<&Path> {
+        self.index_path.as_deref()
+    }
+}
+
+/// Live rows: a batch in the stored schema of its data set, with its range in time.
+#[derive(Debug, Clone)]
+pub struct LiveBatch {
+    /// Rows in the stored schema.
+    pub batch: RecordBatch,
+    /// Earliest value of the time column.
+    pub min_time: i64,
+    /// Latest value of the time column (for trace parts: the latest end).
+    pub max_time: i64,
+}
+
+/// A consistent view of everything acknowledged: each row is either in a segment or live, once.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    pub(crate) version: u64,
+    pub(crate) segments: [Vec<Arc<Segment>>; 4],
+    pub(crate) live: [Vec<LiveBatch>; 4],
+}
+
+const fn slot(data_set: DataSet) -> usize {
+    match data_set {
+        DataSet::Spans => 0,
+        DataSet::TraceParts => 1,
+        DataSet::Logs => 2,
+        DataSet::Metrics => 3,
+    }
+}
+
+impl Snapshot {
+    /// Grows with each change of what is visible.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Published segments of a data set, oldest first.
+    #[must_use]
+    pub fn segments(&self, data_set: DataSet) -> &[Arc<Segment>] {
+        self.segments.get(slot(data_set)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Live rows of a data set. Live trace parts are derived from the live spans.
+    #[must_use]
+    pub fn live(&self, data_set: DataSet) -> &[LiveBatch] {
+        self.live.get(slot(data_set)).map_or(&[], Vec::as_slice)
+    }
+}
