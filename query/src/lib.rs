@@ -1,1 +1,15 @@
-//! placeholder
+//! From a question to an answer.
+//!
+//! ```text
+//! snapshot (segments + live rows) ─▶ table providers ─▶ DataFusion ─▶ rows ─▶ typed answer ─▶ REST / page / terminal
+//! ```
+//!
+//! [`Queries`] is the one door: each method is one typed answer of [`answer`], used alike by REST,
+//! the pages and the command line.
+
+pub mod answer;
+pub mod error;
+mod queries;
+
+pub use error::QueryError;
+pub use queries::Queries;

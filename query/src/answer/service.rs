@@ -1,0 +1,158 @@
+//! Services, operations, rankings, overview.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RankBy, SpanScope, Stats, Time};
+
+/// What a ranking ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RankScope {
+    /// Services.
+    #[default]
+    Service,
+    /// Operations: a service and a span name.
+    Operation,
+}
+
+/// A TOP-N question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopQuery {
+    /// Window.
+    pub range: headrope_model::TimeRange,
+    /// What is ranked.
+    pub scope: RankScope,
+    /// Order.
+    pub by: RankBy,
+    /// Which spans count.
+    pub spans: SpanScope,
+    /// Only this service.
+    pub service: Option<String>,
+    /// Rows, 1 to 1000.
+    pub limit: usize,
+}
+
+/// One row of a ranking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TopRow {
+    /// Service.
+    pub service: String,
+    /// Operation; absent when services are ranked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Figures.
+    #[serde(flatten)]
+    pub stats: Stats,
+    /// Share of the ranked measure in the total over all rows, also those cut off.
+    pub share: f64,
+}
+
+/// A service in the inventory.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ServiceRow {
+    /// Service.
+    pub service: String,
+    /// Figures over its entry spans.
+    #[serde(flatten)]
+    pub stats: Stats,
+    /// Distinct `service.instance.id` seen.
+    pub instances: u64,
+    /// Distinct `service.version` seen, sorted.
+    pub versions: Vec<String>,
+    /// Distinct `host.name` seen, sorted.
+    pub hosts: Vec<String>,
+    /// `telemetry.sdk.language`, if sent.
+    pub language: Option<String>,
+    /// Start of the latest span.
+    pub last_seen: Time,
+}
+
+/// An operation of a service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OperationRow {
+    /// Span name.
+    pub operation: String,
+    /// Span kind, upper case.
+    pub kind: String,
+    /// Figures.
+    #[serde(flatten)]
+    pub stats: Stats,
+}
+
+/// What a service calls: its client and producer spans by peer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DependencyRow {
+    /// `database`, `messaging`, `rpc`, `http` or `other`.
+    pub kind: String,
+    /// Peer: database system and namespace, topic, service or address.
+    pub peer: String,
+    /// Figures.
+    #[serde(flatten)]
+    pub stats: Stats,
+}
+
+/// Calls, errors and latency in one step of time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeriesPoint {
+    /// Start of the step.
+    pub time: Time,
+    /// Calls.
+    pub calls: u64,
+    /// Errors.
+    pub errors: u64,
+    /// Median.
+    pub p50_ns: i64,
+    /// 95th percentile.
+    pub p95_ns: i64,
+    /// 99th percentile.
+    pub p99_ns: i64,
+}
+
+/// A time series with an even step; steps without calls are present with zeros.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// Length of a step in nanoseconds.
+    pub step_ns: i64,
+    /// Points in time order.
+    pub points: Vec<SeriesPoint>,
+}
+
+/// One figure of a host or an instance over time (resource metrics beside the requests).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricSeries {
+    /// Metric name.
+    pub name: String,
+    /// Unit.
+    pub unit: String,
+    /// What tells the series apart: host, instance, state.
+    pub label: String,
+    /// Start of each step.
+    pub times: Vec<Time>,
+    /// Mean in each step; `None` without a point.
+    pub values: Vec<Option<f64>>,
+}
+
+/// The first page.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Overview {
+    /// Figures over the entry spans without a parent (what users feel).
+    pub totals: Stats,
+    /// The same over the window before, of equal length.
+    pub previous: Stats,
+    /// Series of the same.
+    pub series: Series,
+    /// Services by total time.
+    pub hotspots: Vec<TopRow>,
+    /// Operations by p99.
+    pub slowest: Vec<TopRow>,
+    /// Operations by errors.
+    pub failing: Vec<TopRow>,
+    /// Number of services, spans, log records and metric points in the window.
+    pub services: u64,
+    /// Spans in the window.
+    pub spans: u64,
+    /// Log records in the window.
+    pub logs: u64,
+    /// Metric points in the window.
+    pub points: u64,
+}

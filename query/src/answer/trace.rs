@@ -1,0 +1,225 @@
+//! A trace by id, and the search for traces.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Time;
+
+/// Order of a trace search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceOrder {
+    /// Newest first.
+    #[default]
+    Newest,
+    /// Longest trace first.
+    Slowest,
+}
+
+/// A trace search: traces with at least one span for which every condition holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceQuery {
+    /// Window the matching span starts in.
+    pub range: headrope_model::TimeRange,
+    /// Service of the span.
+    pub service: Option<String>,
+    /// Name of the span.
+    pub operation: Option<String>,
+    /// Least duration of the span, nanoseconds.
+    pub min_duration_ns: Option<i64>,
+    /// Greatest duration of the span, nanoseconds.
+    pub max_duration_ns: Option<i64>,
+    /// Only spans with status ERROR.
+    pub errors_only: bool,
+    /// Typed attributes: each must equal a value on the span, one of its events or links, its scope
+    /// or its resource. `123` does not equal `"123"`.
+    pub tags: Vec<(String, Value)>,
+    /// Order.
+    pub order: TraceOrder,
+    /// Rows, 1 to 1000.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// Number of spans of one service in a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceCount {
+    /// Service.
+    pub service: String,
+    /// Spans.
+    pub spans: u64,
+}
+
+/// A trace in a list: a summary, never its spans.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TraceSummary {
+    /// Trace.
+    pub trace_id: String,
+    /// Earliest start.
+    pub start_time: Time,
+    /// Latest end minus earliest start.
+    pub duration_ns: i64,
+    /// Service of the root; of the earliest span if the root is missing.
+    pub root_service: String,
+    /// Name of the root; of the earliest span if the root is missing.
+    pub root_name: String,
+    /// Whether a span without a parent was received.
+    pub has_root: bool,
+    /// Spans.
+    pub span_count: u64,
+    /// Spans with status ERROR.
+    pub error_count: u64,
+    /// Services, sorted by name.
+    pub services: Vec<String>,
+}
+
+/// A page of a trace search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TracePage {
+    /// Traces.
+    pub traces: Vec<TraceSummary>,
+    /// Pass as `cursor` for the next page; absent at the end.
+    pub next: Option<String>,
+}
+
+/// An event of a span.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpanEvent {
+    /// When.
+    pub time: Time,
+    /// Name.
+    pub name: String,
+    /// Attributes.
+    pub attributes: Value,
+    /// Attributes the sender dropped.
+    pub dropped_attributes_count: u32,
+}
+
+/// A link of a span.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpanLink {
+    /// Linked trace.
+    pub trace_id: String,
+    /// Linked span.
+    pub span_id: String,
+    /// W3C trace state.
+    pub trace_state: String,
+    /// Attributes.
+    pub attributes: Value,
+    /// Attributes the sender dropped.
+    pub dropped_attributes_count: u32,
+    /// W3C trace flags.
+    pub flags: u32,
+}
+
+/// A stretch of the critical path inside one span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PathPart {
+    /// Nanoseconds after the trace's start.
+    pub from_ns: i64,
+    /// Nanoseconds after the trace's start.
+    pub to_ns: i64,
+}
+
+/// A span in the call chain, in pre-order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TraceSpan {
+    /// Span.
+    pub span_id: String,
+    /// Parent as sent.
+    pub parent_span_id: Option<String>,
+    /// Index of the parent in [`Trace::spans`]; absent for roots and orphans.
+    pub parent_index: Option<u32>,
+    /// Depth in the tree, roots 0.
+    pub depth: u32,
+    /// Spans below it.
+    pub descendants: u32,
+    /// Whether its parent was named but not received.
+    pub orphan: bool,
+    /// Service.
+    pub service: String,
+    /// Name.
+    pub name: String,
+    /// Kind, upper case.
+    pub kind: String,
+    /// `UNSET`, `OK` or `ERROR`.
+    pub status_code: String,
+    /// Status message.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub status_message: String,
+    /// Start as sent.
+    pub start_time: Time,
+    /// Nanoseconds after the trace's start, clock skew repaired.
+    pub offset_ns: i64,
+    /// Duration.
+    pub duration_ns: i64,
+    /// Duration not covered by children.
+    pub self_ns: i64,
+    /// Shift applied to repair clock skew; 0 without.
+    pub skew_ns: i64,
+    /// Stretches of the critical path inside this span.
+    pub critical: Vec<PathPart>,
+    /// Attributes.
+    pub attributes: Value,
+    /// Resource attributes.
+    pub resource: Value,
+    /// Instrumentation scope name.
+    pub scope_name: String,
+    /// Instrumentation scope version.
+    pub scope_version: String,
+    /// W3C trace state.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trace_state: String,
+    /// Events.
+    pub events: Vec<SpanEvent>,
+    /// Links.
+    pub links: Vec<SpanLink>,
+}
+
+/// Time of a trace by service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ServiceTime {
+    /// Service.
+    pub service: String,
+    /// Spans.
+    pub spans: u64,
+    /// Spans with status ERROR.
+    pub errors: u64,
+    /// Sum of self times.
+    pub self_ns: i64,
+    /// Length of the critical path inside the service.
+    pub critical_ns: i64,
+}
+
+/// A trace.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trace {
+    /// Trace.
+    pub trace_id: String,
+    /// Start of the earliest span, skew repaired.
+    pub start_time: Time,
+    /// Length of the whole trace.
+    pub duration_ns: i64,
+    /// Spans in pre-order, at most the limit asked for.
+    pub spans: Vec<TraceSpan>,
+    /// Spans received, duplicates removed.
+    pub span_count: u64,
+    /// Spans with status ERROR.
+    pub error_count: u64,
+    /// Greatest depth.
+    pub depth: u32,
+    /// Spans whose parent was not received.
+    pub orphans: u64,
+    /// Duplicates dropped.
+    pub duplicates: u64,
+    /// Spans shifted to repair clock skew.
+    pub skewed: u64,
+    /// Time by service, most critical first.
+    pub services: Vec<ServiceTime>,
+    /// Index in `spans` of the span to look at first: the deepest failing one, or else the one with
+    /// the most self time on the critical path.
+    pub guilty: Option<u32>,
+    /// Log records that carry this trace id.
+    pub log_count: u64,
+}
