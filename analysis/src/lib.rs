@@ -1,1 +1,14 @@
-//! placeholder
+//! Pure algorithms over the vocabulary of Headrope: no I/O, no runtime, no query engine.
+//!
+//! Reading order: [`trace`] (spans to call chain), [`critical_path`] (where the time of a request
+//! went), [`sketch`] (mergeable latency quantiles), [`histogram`] (buckets a person can read).
+#![forbid(unsafe_code)]
+
+pub mod critical_path;
+pub mod histogram;
+pub mod sketch;
+pub mod trace;
+
+pub use critical_path::{Segment, critical_path, time_on_path};
+pub use sketch::Sketch;
+pub use trace::{CallChain, Node, SpanKind, SpanRecord, SpanStatus, assemble};
