@@ -1,1 +1,22 @@
-//! placeholder
+//! The seeded shop: a deterministic generator of OTLP traces, logs and metrics that belong
+//! together, with named incidents, and an oracle that answers exactly what a backend is asked.
+//!
+//! Reading order: [`config`] (what to generate), [`shop`] (the generator's face), `world` (the shop
+//! as data: services, hosts, call graph, statements, log templates), `simulate` (one second of
+//! traffic), `emit` (simulated records as OTLP), [`oracle`] (the answers), [`hostile`] (input that
+//! must be refused politely), [`fixtures`] (where real captured data lies).
+//!
+//! Nothing here reads a clock, a socket or a random device: time and the seed are inputs, and the
+//! arithmetic avoids the platform's mathematical library, so the same configuration gives the same
+//! bytes everywhere.
+#![forbid(unsafe_code)]
+
+pub mod config;
+mod dice;
+pub mod fixtures;
+pub mod oracle;
+pub mod shop;
+
+pub use config::{Incident, Planned, ShopConfig, Truth};
+pub use oracle::Oracle;
+pub use shop::{Shop, Slice};
