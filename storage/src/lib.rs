@@ -19,6 +19,7 @@ pub mod engine;
 pub mod error;
 pub mod export;
 pub mod snapshot;
+pub mod text;
 
 pub use config::{Durability, StorageConfig};
 pub use engine::{Engine, Permit, Receipt};

@@ -1,0 +1,89 @@
+//! A set of row numbers of one segment.
+
+use std::ops::Range;
+
+use roaring::RoaringBitmap;
+
+/// Row numbers, ascending, each once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowSet(RoaringBitmap);
+
+impl RowSet {
+    /// No row.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The rows `0..rows`.
+    #[must_use]
+    pub fn all(rows: u32) -> Self {
+        let mut set = RoaringBitmap::new();
+        set.insert_range(0..rows);
+        Self(set)
+    }
+
+    /// The number of rows in the set.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a row is in the set.
+    #[must_use]
+    pub fn contains(&self, row: u32) -> bool {
+        self.0.contains(row)
+    }
+
+    /// The rows, ascending.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
+        self.0.iter()
+    }
+
+    /// The rows as maximal ranges, ascending.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<u32>> + '_ {
+        let mut rows = self.0.iter();
+        std::iter::from_fn(move || {
+            let run = rows.next_range()?;
+            // A segment has fewer than `u32::MAX` rows, so the end cannot overflow.
+            Some(*run.start()..run.end().saturating_add(1))
+        })
+    }
+
+    /// Keeps the rows that are in `other` too.
+    pub fn intersect(&mut self, other: &Self) {
+        self.0 &= &other.0;
+    }
+
+    /// Adds the rows of `other`.
+    pub fn union(&mut self, other: &Self) {
+        self.0 |= &other.0;
+    }
+
+    /// The rows of `0..rows` that are not in the set.
+    #[must_use]
+    pub fn complement(&self, rows: u32) -> Self {
+        let mut rest = Self::all(rows);
+        rest.0 -= &self.0;
+        rest
+    }
+
+    /// Adds a row that is greater than all before; others are put in their place more slowly.
+    pub(super) fn push(&mut self, row: u32) {
+        if self.0.try_push(row).is_err() {
+            self.0.insert(row);
+        }
+    }
+}
+
+impl FromIterator<u32> for RowSet {
+    fn from_iter<I: IntoIterator<Item = u32>>(rows: I) -> Self {
+        Self(rows.into_iter().collect())
+    }
+}
