@@ -147,8 +147,8 @@ impl Sketch {
         Some(self.max as f64)
     }
 
-    /// Occupied buckets in ascending order as `(largest value in nanoseconds, count)`; the bucket of
-    /// zeros has 0. The key of the value is what [`crate::histogram`] groups by.
+    /// Occupied buckets in ascending order as `(largest whole value in nanoseconds, count)`; zeros
+    /// come first, as 0.
     pub fn buckets(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
         let zeros = (self.zeros > 0).then_some((0, self.zeros));
         zeros.into_iter().chain(self.buckets.iter().map(|b| (scale::largest(b.key), b.count)))
