@@ -9,7 +9,7 @@ use tantivy::{Index, InvertedIndexReader, SegmentReader};
 use super::build::{ATTRIBUTE, BODY, fault, push_attribute_token};
 use super::bundle;
 use super::query::{Node, TextQuery};
-use super::rows::RowSet;
+use super::rows::{Gather, RowSet};
 use crate::error::StorageError;
 
 /// The open text index of one segment. Opening verifies the whole file; keep it open.
@@ -147,14 +147,14 @@ impl TextIndex {
     pub fn attribute(&self, key: &str, value: &str) -> Result<RowSet, StorageError> {
         let mut token = String::with_capacity(key.len() + value.len() + 1);
         push_attribute_token(&mut token, key, value);
-        let mut found = RowSet::none();
+        let mut found = Gather::new(self.rows);
         for piece in &self.pieces {
             let info = piece.attribute.terms().get(token.as_bytes()).map_err(fault)?;
             if let Some(info) = info {
                 read(&piece.attribute, &info, piece.first_row, &mut found)?;
             }
         }
-        Ok(found)
+        Ok(found.finish())
     }
 
     fn bounds(&self, node: &Node) -> Result<Bounds, StorageError> {
@@ -215,7 +215,7 @@ impl TextIndex {
     fn run(&self, tokens: &[Box<str>], prefix: bool) -> Result<Bounds, StorageError> {
         let mut possible = RowSet::none();
         for piece in &self.pieces {
-            if let Some(rows) = piece.run(tokens, prefix)? {
+            if let Some(rows) = piece.run(tokens, prefix, self.rows)? {
                 possible.union(&rows);
             }
         }
@@ -229,7 +229,12 @@ impl TextIndex {
 
 impl Piece {
     /// Rows that have all the tokens, in whatever order; `None` when one of them is nowhere.
-    fn run(&self, tokens: &[Box<str>], prefix: bool) -> Result<Option<RowSet>, StorageError> {
+    fn run(
+        &self,
+        tokens: &[Box<str>],
+        prefix: bool,
+        rows: u32,
+    ) -> Result<Option<RowSet>, StorageError> {
         let whole = if prefix { tokens.len().saturating_sub(1) } else { tokens.len() };
         let (words, beginning) = tokens.split_at(whole);
         let mut infos = Vec::with_capacity(words.len());
@@ -242,27 +247,25 @@ impl Piece {
         infos.sort_by_key(|info| info.doc_freq);
         let mut found: Option<RowSet> = None;
         for info in &infos {
-            let mut rows = RowSet::none();
-            read(&self.body, info, self.first_row, &mut rows)?;
-            found = Some(meet(found, rows));
+            let mut of_word = Gather::new(rows);
+            read(&self.body, info, self.first_row, &mut of_word)?;
+            found = Some(meet(found, of_word.finish()));
         }
         if let [beginning] = beginning {
-            found = Some(meet(found, self.beginning(beginning)?));
+            found = Some(meet(found, self.beginning(beginning, rows)?));
         }
         Ok(found)
     }
 
     /// Rows that have a token that begins like this.
-    fn beginning(&self, prefix: &str) -> Result<RowSet, StorageError> {
-        let mut found = RowSet::none();
+    fn beginning(&self, prefix: &str, rows: u32) -> Result<RowSet, StorageError> {
+        let mut found = Gather::new(rows);
         let mut stream =
             self.body.terms().range().ge(prefix.as_bytes()).into_stream().map_err(fault)?;
         while stream.advance() && stream.key().starts_with(prefix.as_bytes()) {
-            let mut rows = RowSet::none();
-            read(&self.body, stream.value(), self.first_row, &mut rows)?;
-            found.union(&rows);
+            read(&self.body, stream.value(), self.first_row, &mut found)?;
         }
-        Ok(found)
+        Ok(found.finish())
     }
 }
 
@@ -281,14 +284,12 @@ fn read(
     terms: &InvertedIndexReader,
     info: &tantivy::postings::TermInfo,
     first_row: u32,
-    rows: &mut RowSet,
+    rows: &mut Gather,
 ) -> Result<(), StorageError> {
     let mut postings: BlockSegmentPostings =
         terms.read_block_postings_from_terminfo(info, IndexRecordOption::Basic).map_err(fault)?;
     while postings.block_len() > 0 {
-        for doc in postings.docs() {
-            rows.push(first_row + doc);
-        }
+        rows.add(first_row, postings.docs());
         postings.advance();
     }
     Ok(())

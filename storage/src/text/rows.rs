@@ -73,17 +73,64 @@ impl RowSet {
         rest.0 -= &self.0;
         rest
     }
-
-    /// Adds a row that is greater than all before; others are put in their place more slowly.
-    pub(super) fn push(&mut self, row: u32) {
-        if self.0.try_push(row).is_err() {
-            self.0.insert(row);
-        }
-    }
 }
 
 impl FromIterator<u32> for RowSet {
     fn from_iter<I: IntoIterator<Item = u32>>(rows: I) -> Self {
         Self(rows.into_iter().collect())
+    }
+}
+
+/// Gathers the rows of terms: few by their numbers, many as bits.
+#[derive(Debug)]
+pub(super) struct Gather {
+    rows: u32,
+    few: Vec<u32>,
+    bits: Vec<u8>,
+}
+
+impl Gather {
+    /// Numbers that are kept before the whole segment is represented by bits.
+    const FEW: usize = 4096;
+
+    /// Starts without a row, for a segment of so many.
+    pub(super) const fn new(rows: u32) -> Self {
+        Self { rows, few: Vec::new(), bits: Vec::new() }
+    }
+
+    /// Adds the rows `first_row + n`; those beyond the segment are ignored.
+    pub(super) fn add(&mut self, first_row: u32, numbers: &[u32]) {
+        if self.bits.is_empty() && self.few.len() + numbers.len() <= Self::FEW {
+            self.few.extend(
+                numbers.iter().map(|n| first_row.saturating_add(*n)).filter(|row| *row < self.rows),
+            );
+            return;
+        }
+        if self.bits.is_empty() {
+            self.bits = vec![0; self.rows.div_ceil(8) as usize];
+            for row in std::mem::take(&mut self.few) {
+                self.set(row);
+            }
+        }
+        for n in numbers {
+            self.set(first_row.saturating_add(*n));
+        }
+    }
+
+    fn set(&mut self, row: u32) {
+        if let Some(byte) = self.bits.get_mut(row as usize / 8)
+            && row < self.rows
+        {
+            *byte |= 1 << (row % 8);
+        }
+    }
+
+    /// The rows gathered.
+    pub(super) fn finish(mut self) -> RowSet {
+        if self.bits.is_empty() {
+            self.few.sort_unstable();
+            return self.few.into_iter().collect();
+        }
+        RowSet(RoaringBitmap::from_lsb0_bytes(0, &self.bits))
     }
 }
