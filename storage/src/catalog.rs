@@ -1,0 +1,146 @@
+//! The catalog: which segments exist and up to which log entry they reach. One SQLite file, one
+//! writer; publication of segments and the log watermark move in one transaction.
+
+use std::path::Path;
+
+use headrope_model::DataSet;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use crate::error::StorageError;
+use crate::snapshot::SegmentMeta;
+
+/// Version of the catalog's tables.
+const VERSION: u32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS segment (
+    id TEXT PRIMARY KEY,
+    data_set TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    min_time INTEGER NOT NULL,
+    max_time INTEGER NOT NULL,
+    services TEXT,
+    index_bytes INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS watermark (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO watermark VALUES (1, 0);
+";
+
+/// The catalog of one data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalog {
+    pool: SqlitePool,
+}
+
+impl Catalog {
+    /// Opens or creates the catalog file.
+    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
+        let found = u32::try_from(found).unwrap_or(u32::MAX);
+        if found > VERSION {
+            let path = path.to_owned();
+            return Err(StorageError::TooNew { path, found, supported: VERSION });
+        }
+        sqlx::raw_sql(TABLES).execute(&pool).await?;
+        sqlx::raw_sql("PRAGMA user_version = 1").execute(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// The watermark and every segment, oldest first.
+    pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>), StorageError> {
+        let seq: i64 = sqlx::query_scalar("SELECT seq FROM watermark").fetch_one(&self.pool).await?;
+        let rows = sqlx::query("SELECT * FROM segment ORDER BY min_time, id")
+            .fetch_all(&self.pool)
+            .await?;
+        let segments = rows.iter().map(decode).collect::<Result<_, _>>()?;
+        Ok((seq.cast_unsigned(), segments))
+    }
+
+    /// Publishes the segments of a flush and moves the watermark, together.
+    pub(crate) async fn publish(
+        &self,
+        segments: &[SegmentMeta],
+        watermark: u64,
+    ) -> Result<(), StorageError> {
+        let mut tx = self.pool.begin().await?;
+        for segment in segments {
+            insert(&mut tx, segment).await?;
+        }
+        sqlx::query("UPDATE watermark SET seq = ?")
+            .bind(watermark.cast_signed())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Replaces segments by others (a merge) or by nothing (retention), together.
+    pub(crate) async fn replace(
+        &self,
+        old: &[String],
+        new: &[SegmentMeta],
+    ) -> Result<(), StorageError> {
+        let mut tx = self.pool.begin().await?;
+        for id in old {
+            sqlx::query("DELETE FROM segment WHERE id = ?").bind(id).execute(&mut *tx).await?;
+        }
+        for segment in new {
+            insert(&mut tx, segment).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Closes the file.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn insert(
+    tx: &mut Transaction<'_, Sqlite>,
+    segment: &SegmentMeta,
+) -> Result<(), StorageError> {
+    let services = segment.services.as_ref().map(|names| names.join("\n"));
+    sqlx::query("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(&segment.id)
+        .bind(segment.data_set.name())
+        .bind(i64::from(segment.level))
+        .bind(segment.rows.cast_signed())
+        .bind(segment.bytes.cast_signed())
+        .bind(segment.min_time)
+        .bind(segment.max_time)
+        .bind(services)
+        .bind(segment.index_bytes.map(u64::cast_signed))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
+    let name: String = row.try_get("data_set")?;
+    let data_set = DataSet::from_name(&name)
+        .ok_or_else(|| sqlx::Error::Decode(format!("unknown data set {name:?}").into()))?;
+    let services: Option<String> = row.try_get("services")?;
+    Ok(SegmentMeta {
+        id: row.try_get("id")?,
+        data_set,
+        level: row.try_get("level")?,
+        rows: row.try_get::<i64, _>("rows")?.cast_unsigned(),
+        bytes: row.try_get::<i64, _>("bytes")?.cast_unsigned(),
+        min_time: row.try_get("min_time")?,
+        max_time: row.try_get("max_time")?,
+        services: services.map(|s| s.split('\n').map(str::to_owned).collect()),
+        index_bytes: row.try_get::<Option<i64>, _>("index_bytes")?.map(i64::cast_unsigned),
+    })
+}
