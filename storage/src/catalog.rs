@@ -60,7 +60,8 @@ impl Catalog {
 
     /// The watermark and every segment, oldest first.
     pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>), StorageError> {
-        let seq: i64 = sqlx::query_scalar("SELECT seq FROM watermark").fetch_one(&self.pool).await?;
+        let seq: i64 =
+            sqlx::query_scalar("SELECT seq FROM watermark").fetch_one(&self.pool).await?;
         let rows = sqlx::query("SELECT * FROM segment ORDER BY min_time, id")
             .fetch_all(&self.pool)
             .await?;

@@ -1,18 +1,45 @@
 //! The engine: what collectors and queries use.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use headrope_model::metric::Family;
+use headrope_model::time::now_ns;
+use headrope_model::{DataSet, RefuseReason};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Catalog;
+use crate::commit::{self, DISK_RETRY, Pending};
 use crate::config::StorageConfig;
+use crate::counts::Counts;
 use crate::error::{AppendError, StorageError};
 use crate::export::Submission;
+use crate::log::LogWriter;
 use crate::snapshot::Snapshot;
+use crate::state::{Budget, Room, State};
+use crate::{background, compact, files, flush, recover};
+
+/// Room taken per uncompressed byte: the bytes, the decoded structs, the rows and the log payload.
+const ROOM_PER_BYTE: usize = 4;
+/// When a client should try again after the budget refused.
+const BUDGET_RETRY: Duration = Duration::from_secs(1);
+/// Requests of at least this size are encoded on the blocking pool, so that they do not hold up the
+/// runtime.
+const OFFLOAD_BYTES: usize = 32 << 10;
+
+/// The log is written once and read after a crash only: the fastest level will do.
+const LOG_ZSTD_LEVEL: i32 = 1;
 
 /// Room in the memory budget, given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _bytes: usize,
+    room: Room,
 }
 
 /// Proof that a submission is durable and visible.
@@ -24,10 +51,82 @@ pub struct Receipt {
     pub rows: u64,
 }
 
+/// What the engine's tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: StorageConfig,
+    pub(crate) log_dir: PathBuf,
+    pub(crate) segments_dir: PathBuf,
+    pub(crate) catalog: Catalog,
+    /// Guards what is visible. Held briefly; never across an await or a file operation.
+    pub(crate) state: Mutex<State>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) counts: Counts,
+    pub(crate) flush_due: Notify,
+    /// One flush at a time.
+    pub(crate) flushing: tokio::sync::Mutex<()>,
+    /// One merge or retention run at a time.
+    pub(crate) maintaining: tokio::sync::Mutex<()>,
+    refusing: Mutex<Option<RefuseReason>>,
+    rotate: AtomicBool,
+}
+
+impl Shared {
+    /// Refuses new submissions until [`Shared::accept`].
+    pub(crate) fn refuse(&self, reason: RefuseReason) {
+        *self.refusing.lock() = Some(reason);
+    }
+
+    /// Takes new submissions again, unless the engine is shutting down.
+    pub(crate) fn accept(&self) {
+        let mut refusing = self.refusing.lock();
+        if *refusing != Some(RefuseReason::ShuttingDown) {
+            *refusing = None;
+        }
+    }
+
+    pub(crate) fn refusing(&self) -> Option<RefuseReason> {
+        *self.refusing.lock()
+    }
+
+    /// Asks the log to start a new file, so that the current one can be trimmed.
+    pub(crate) fn request_rotation(&self) {
+        self.rotate.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_rotation(&self) -> bool {
+        self.rotate.swap(false, Ordering::Relaxed)
+    }
+
+    /// After a commit whose outcome was unknown, catalog and memory may disagree on the watermark.
+    /// Flushing on would store rows twice, so this refuses until a restart reads the truth.
+    pub(crate) async fn check_watermark(&self) -> Result<(), StorageError> {
+        let (stored, _) = self.catalog.load().await?;
+        if stored == self.state.lock().watermark() {
+            return Ok(());
+        }
+        Err(StorageError::TaskGone("flush (the catalog moved on without it)"))
+    }
+
+    /// Runs CPU- and disk-heavy work off the runtime.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::TaskGone(what))?
+    }
+}
+
 /// The storage engine of one data directory.
 #[derive(Debug)]
 pub struct Engine {
-    config: StorageConfig,
+    shared: Arc<Shared>,
+    queue: Mutex<Option<mpsc::Sender<Pending>>>,
+    stop: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    committer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    _lock: File,
 }
 
 impl Engine {
@@ -36,7 +135,66 @@ impl Engine {
     /// # Errors
     /// When the directory is in use, damaged or written by a newer version.
     pub async fn open(config: StorageConfig) -> Result<Arc<Self>, StorageError> {
-        Ok(Arc::new(Self { config }))
+        files::create_dir(&config.data_dir)?;
+        let lock = files::lock(&config.data_dir)?;
+        let shared = Arc::new(Self::recover(config).await?);
+        let (sender, receiver) = commit::queue();
+        let log = LogWriter::new(&shared.log_dir, shared.config.durability);
+        let committer = commit::spawn(Arc::clone(&shared), receiver, log)
+            .map_err(files::io("start the log thread for", &shared.log_dir))?;
+        let stop = CancellationToken::new();
+        let tasks = vec![
+            tokio::spawn(background::flush_loop(Arc::clone(&shared), stop.clone())),
+            tokio::spawn(background::maintenance_loop(Arc::clone(&shared), stop.clone())),
+        ];
+        Ok(Arc::new(Self {
+            shared,
+            queue: Mutex::new(Some(sender)),
+            stop,
+            tasks: Mutex::new(tasks),
+            committer: Mutex::new(Some(committer)),
+            _lock: lock,
+        }))
+    }
+
+    async fn recover(config: StorageConfig) -> Result<Shared, StorageError> {
+        let log_dir = config.data_dir.join("log");
+        let segments_dir = config.data_dir.join("segments");
+        files::create_dir(&log_dir)?;
+        files::create_dir(&segments_dir)?;
+        let catalog = Catalog::open(&config.data_dir.join("catalog.sqlite")).await?;
+        files::sync_dir(&config.data_dir)?;
+        let (watermark, metas) = catalog.load().await?;
+        recover::check_segments(&segments_dir, &metas)?;
+        let swept = recover::sweep(&segments_dir, &metas)?;
+        let mut state = State::new(&segments_dir, watermark, metas);
+        let replay = recover::replay(&log_dir, &mut state)?;
+        tracing::info!(
+            watermark,
+            entries = replay.entries,
+            last_seq = replay.last_seq,
+            cut_bytes = replay.cut_bytes,
+            swept,
+            "recovered"
+        );
+        let budget = Arc::new(Budget::new(config.memory_budget_bytes));
+        budget.set_live(state.live_bytes());
+        let counts = Counts::default();
+        counts.replayed.add(replay.entries);
+        Ok(Shared {
+            config,
+            log_dir,
+            segments_dir,
+            catalog,
+            state: Mutex::new(state),
+            budget,
+            counts,
+            flush_due: Notify::new(),
+            flushing: tokio::sync::Mutex::new(()),
+            maintaining: tokio::sync::Mutex::new(()),
+            refusing: Mutex::new(None),
+            rotate: AtomicBool::new(false),
+        })
     }
 
     /// Reserves room for a request of `bytes` uncompressed bytes, before it is decoded.
@@ -44,8 +202,17 @@ impl Engine {
     /// # Errors
     /// [`AppendError::Retry`] over the memory budget, on a full disk or during shutdown.
     pub fn admit(&self, bytes: usize) -> Result<Permit, AppendError> {
-        let _ = &self.config;
-        Ok(Permit { _bytes: bytes })
+        if let Some(reason) = self.shared.refusing() {
+            return Err(AppendError::Retry { reason, after: DISK_RETRY });
+        }
+        match self.shared.budget.take(bytes.saturating_mul(ROOM_PER_BYTE)) {
+            Some(room) => Ok(Permit { room }),
+            None => {
+                self.shared.flush_due.notify_one();
+                let reason = RefuseReason::OverBudget;
+                Err(AppendError::Retry { reason, after: BUDGET_RETRY })
+            }
+        }
     }
 
     /// Stores a submission; when this returns `Ok`, it is durable and visible to new snapshots.
@@ -57,14 +224,24 @@ impl Engine {
         permit: Permit,
         submission: Submission,
     ) -> Result<Receipt, AppendError> {
-        drop((permit, submission));
-        Ok(Receipt { seq: 0, rows: 0 })
+        let received_ns = now_ns();
+        let (reply, receipt) = oneshot::channel();
+        let heavy = submission.payload.len() >= OFFLOAD_BYTES;
+        let prepare = move || prepare(permit, &submission, received_ns, reply);
+        let pending =
+            if heavy { self.shared.blocking("encoding", prepare).await? } else { prepare()? };
+        let sender = self.queue.lock().clone();
+        let shutting_down =
+            || AppendError::Retry { reason: RefuseReason::ShuttingDown, after: DISK_RETRY };
+        let sender = sender.ok_or_else(shutting_down)?;
+        sender.send(pending).await.map_err(|_| shutting_down())?;
+        receipt.await.map_err(|_| StorageError::TaskGone("ingest log"))?
     }
 
     /// The current snapshot; cheap.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot::default())
+        self.shared.state.lock().snapshot()
     }
 
     /// Writes every row that is live now into segments.
@@ -72,7 +249,7 @@ impl Engine {
     /// # Errors
     /// When a segment or the catalog cannot be written; the rows stay live.
     pub async fn flush(&self) -> Result<(), StorageError> {
-        Ok(())
+        flush::run(&self.shared).await
     }
 
     /// Merges segments until no merge is due.
@@ -80,21 +257,51 @@ impl Engine {
     /// # Errors
     /// When a segment or the catalog cannot be written; the inputs stay.
     pub async fn compact(&self) -> Result<(), StorageError> {
-        Ok(())
+        compact::run(&self.shared).await
     }
 
     /// Whether the engine takes writes; otherwise why not.
     ///
     /// # Errors
     /// The reason new submissions are refused.
-    pub fn ready(&self) -> Result<(), headrope_model::RefuseReason> {
-        Ok(())
+    pub fn ready(&self) -> Result<(), RefuseReason> {
+        self.shared.refusing().map_or(Ok(()), Err)
     }
 
     /// Metric families of the engine.
     #[must_use]
     pub fn metrics(&self) -> Vec<Family> {
-        Vec::new()
+        let mut families = self.shared.counts.families();
+        let whole = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let (mut segments, mut rows, mut bytes) = (
+            Family::gauge("headrope_segments", "Published segments."),
+            Family::gauge("headrope_segment_rows", "Rows in published segments."),
+            Family::gauge("headrope_segment_bytes", "Bytes of published segments and indexes."),
+        );
+        {
+            let state = self.shared.state.lock();
+            for data_set in DataSet::ALL {
+                let labels = || vec![("data_set", data_set.name().to_owned())];
+                let list = state.segments(data_set);
+                segments = segments.with(labels(), whole(list.len()));
+                rows = rows.with(labels(), list.iter().map(|s| s.meta.rows).sum());
+                let size = |s: &crate::Segment| s.meta.bytes + s.meta.index_bytes.unwrap_or(0);
+                bytes = bytes.with(labels(), list.iter().map(|s| size(s)).sum());
+            }
+        }
+        let live = whole(self.shared.budget.live());
+        let in_flight = whole(self.shared.budget.in_flight());
+        let limit = whole(self.shared.config.memory_budget_bytes);
+        families.extend([
+            segments,
+            rows,
+            bytes,
+            Family::gauge("headrope_memory_bytes", "Memory budget in use.")
+                .with(vec![("part", "live".to_owned())], live)
+                .with(vec![("part", "in_flight".to_owned())], in_flight),
+            Family::gauge("headrope_memory_budget_bytes", "Memory budget.").with(Vec::new(), limit),
+        ]);
+        families
     }
 
     /// Stops taking submissions, flushes, and closes the files.
@@ -102,6 +309,55 @@ impl Engine {
     /// # Errors
     /// When the last flush fails; the log still holds every acknowledged row.
     pub async fn shutdown(&self) -> Result<(), StorageError> {
+        self.shared.refuse(RefuseReason::ShuttingDown);
+        self.queue.lock().take();
+        let committer = self.committer.lock().take();
+        if let Some(thread) = committer {
+            let join = move || thread.join().map_err(|_| StorageError::TaskGone("ingest log"));
+            self.shared.blocking("ingest log", join).await?;
+        }
+        self.stop.cancel();
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            task.await.map_err(|_| StorageError::TaskGone("background"))?;
+        }
+        flush::run(&self.shared).await?;
+        // Everything is in segments now; an empty log makes the next start quick.
+        for path in files::list(&self.shared.log_dir, crate::log::EXTENSION)? {
+            files::remove(&path)?;
+        }
+        self.shared.catalog.close().await;
         Ok(())
     }
+}
+
+impl Drop for Engine {
+    /// Without [`Engine::shutdown`] the background tasks are stopped where they are; the log holds
+    /// every acknowledged row.
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+/// Compresses the payload and encodes the rows.
+fn prepare(
+    permit: Permit,
+    submission: &Submission,
+    received_ns: i64,
+    reply: oneshot::Sender<Result<Receipt, AppendError>>,
+) -> Result<Pending, StorageError> {
+    let too_large = |_| StorageError::Io {
+        action: "log a request over 4 GiB in",
+        path: PathBuf::from("log"),
+        source: std::io::ErrorKind::FileTooLarge.into(),
+    };
+    let raw_len = u32::try_from(submission.payload.len()).map_err(too_large)?;
+    let packed = zstd::bulk::compress(&submission.payload, LOG_ZSTD_LEVEL)
+        .map_err(files::io("compress a request for", std::path::Path::new("log")))?;
+    let rows = recover::rows(&submission.export)?;
+    let signal = submission.export.signal();
+    Ok(Pending { signal, raw_len, received_ns, packed, rows, room: permit.room, reply })
 }

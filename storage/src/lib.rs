@@ -14,11 +14,26 @@
 //! `catalog`, `segment`, `compact`, `retention`.
 #![forbid(unsafe_code)]
 
+mod background;
+mod catalog;
+mod commit;
+mod compact;
 pub mod config;
+mod counts;
+mod encode;
 pub mod engine;
 pub mod error;
 pub mod export;
+pub mod failpoint;
+mod files;
+mod flush;
+mod live;
+pub mod log;
+mod recover;
+mod retention;
+mod segment;
 pub mod snapshot;
+mod state;
 pub mod text;
 
 pub use config::{Durability, StorageConfig};

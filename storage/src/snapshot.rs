@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use headrope_model::DataSet;
+
+use crate::{failpoint, files};
 
 /// What the catalog knows of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,23 @@ pub struct Segment {
     pub(crate) meta: SegmentMeta,
     pub(crate) path: PathBuf,
     pub(crate) index_path: Option<PathBuf>,
+    /// Set once the catalog no longer lists it: the files go with the last reference.
+    pub(crate) retired: AtomicBool,
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if !self.retired.load(Ordering::Relaxed) {
+            return;
+        }
+        for path in std::iter::once(&self.path).chain(&self.index_path) {
+            // A file that stays behind is removed at the next start: the catalog does not list it.
+            if let Err(error) = files::remove(path) {
+                tracing::warn!(%error, "a merged segment's file stays until the next start");
+            }
+        }
+        failpoint::hit("compact.after_delete");
+    }
 }
 
 impl Segment {
@@ -76,7 +96,7 @@ pub struct Snapshot {
     pub(crate) live: [Vec<LiveBatch>; 4],
 }
 
-const fn slot(data_set: DataSet) -> usize {
+pub(crate) const fn slot(data_set: DataSet) -> usize {
     match data_set {
         DataSet::Spans => 0,
         DataSet::TraceParts => 1,

@@ -296,8 +296,16 @@ impl MetricColumns {
         self.zero_count.append_option(point.map(|p| p.zero_count));
         self.zero_threshold.append_option(point.map(|p| p.zero_threshold));
         let sides = [
-            (point.and_then(|p| p.positive.as_ref()), &mut self.positive_offset, &mut self.positive_counts),
-            (point.and_then(|p| p.negative.as_ref()), &mut self.negative_offset, &mut self.negative_counts),
+            (
+                point.and_then(|p| p.positive.as_ref()),
+                &mut self.positive_offset,
+                &mut self.positive_counts,
+            ),
+            (
+                point.and_then(|p| p.negative.as_ref()),
+                &mut self.negative_offset,
+                &mut self.negative_counts,
+            ),
         ];
         for (side, offset, counts) in sides {
             offset.append_option(side.map(|s| s.offset));

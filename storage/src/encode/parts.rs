@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, Int64Array,
-    Int64Builder, ListBuilder, RecordBatch, StringArray, StringBuilder,
-    TimestampNanosecondArray,
+    Int64Builder, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, TimestampNanosecondType};
 use arrow::error::ArrowError;
@@ -70,9 +69,7 @@ struct Spans<'a> {
 
 impl<'a> Spans<'a> {
     fn of(spans: &'a RecordBatch) -> Result<Self, ArrowError> {
-        let id = |name| {
-            column(spans, name)?.as_fixed_size_binary_opt().ok_or_else(|| wrong(name))
-        };
+        let id = |name| column(spans, name)?.as_fixed_size_binary_opt().ok_or_else(|| wrong(name));
         Ok(Self {
             trace_id: id("trace_id")?,
             parent: id("parent_span_id")?,
@@ -134,8 +131,11 @@ fn rows(spans: &Spans<'_>, parts: &[(&[u8], Part)]) -> Result<RecordBatch, Arrow
         (Label::new(), Label::new(), Label::new());
     let mut root_duration = Int64Builder::new();
     let (mut span_count, mut error_count) = (Int64Builder::new(), Int64Builder::new());
-    let mut services = ListBuilder::new(StringBuilder::new())
-        .with_field(Field::new("element", DataType::Utf8, false));
+    let mut services = ListBuilder::new(StringBuilder::new()).with_field(Field::new(
+        "element",
+        DataType::Utf8,
+        false,
+    ));
     for (id, part) in parts {
         trace_id.append_value(id)?;
         start.append_value(part.start);

@@ -80,16 +80,21 @@ fn span_fields_types_and_promotion() {
         values: vec![AnyValue { value: Some(Value::IntValue(1)) }, AnyValue { value: None }],
     });
     let nested = Value::KvlistValue(KeyValueList { values: vec![string("$bytes", "x")] });
-    let mut one = span(1, 1, 0, vec![
-        string("http.method", "OLD"),
-        string("http.request.method", "GET"),
-        kv("http.status_code", Value::IntValue(500)),
-        kv("d", Value::DoubleValue(5.0)),
-        kv("b", Value::BoolValue(true)),
-        kv("raw", Value::BytesValue(vec![1])),
-        kv("list", list),
-        kv("map", nested),
-    ]);
+    let mut one = span(
+        1,
+        1,
+        0,
+        vec![
+            string("http.method", "OLD"),
+            string("http.request.method", "GET"),
+            kv("http.status_code", Value::IntValue(500)),
+            kv("d", Value::DoubleValue(5.0)),
+            kv("b", Value::BoolValue(true)),
+            kv("raw", Value::BytesValue(vec![1])),
+            kv("list", list),
+            kv("map", nested),
+        ],
+    );
     one.status = Some(Status { code: 2, message: "boom".to_owned() });
     one.events = vec![span::Event {
         time_unix_nano: 1_500,
@@ -111,14 +116,26 @@ fn span_fields_types_and_promotion() {
     assert_eq!(pids.as_primitive::<Int64Type>().value(1), 7);
     let entries = batch.column_by_name("attributes").unwrap().as_map().value(0);
     let values: Vec<_> = entries.column(1).as_string::<i32>().iter().flatten().collect();
-    assert_eq!(values, [
-        r#""OLD""#, r#""GET""#, "500", "5.0", "true", r#"{"$bytes":"AQ=="}"#, "[1,null]",
-        r#"{"$$bytes":"x"}"#,
-    ]);
+    assert_eq!(
+        values,
+        [
+            r#""OLD""#,
+            r#""GET""#,
+            "500",
+            "5.0",
+            "true",
+            r#"{"$bytes":"AQ=="}"#,
+            "[1,null]",
+            r#"{"$$bytes":"x"}"#,
+        ]
+    );
     let events = batch.column_by_name("events").unwrap().as_list::<i32>();
     assert!(events.is_null(1));
     let event = events.value(0);
-    assert_eq!(event.as_struct().column(2).as_string::<i32>().value(0), r#"{"exception.type":"E"}"#);
+    assert_eq!(
+        event.as_struct().column(2).as_string::<i32>().value(0),
+        r#"{"exception.type":"E"}"#
+    );
 }
 
 #[test]
@@ -133,9 +150,11 @@ fn a_service_without_a_name_is_unknown() {
 fn log_without_event_time_is_placed_where_observed() {
     let record = LogRecord {
         observed_time_unix_nano: 42,
-        body: Some(AnyValue { value: Some(Value::KvlistValue(KeyValueList {
-            values: vec![kv("n", Value::IntValue(1))],
-        })) }),
+        body: Some(AnyValue {
+            value: Some(Value::KvlistValue(KeyValueList {
+                values: vec![kv("n", Value::IntValue(1))],
+            })),
+        }),
         ..LogRecord::default()
     };
     let batch = encode(&Export::Logs(ExportLogsServiceRequest {
@@ -191,7 +210,8 @@ fn metric_kinds_and_series_identity() {
             ..ExponentialHistogramDataPoint::default()
         }],
     });
-    let of = |name: &str, data| Metric { name: name.to_owned(), data: Some(data), ..Metric::default() };
+    let of =
+        |name: &str, data| Metric { name: name.to_owned(), data: Some(data), ..Metric::default() };
     let batch = metrics(vec![of("g", gauge), of("e", scaled), Metric::default()]);
     assert_eq!(batch.num_rows(), 3);
     let series = batch.column_by_name("series_id").unwrap().as_primitive::<UInt64Type>();
@@ -220,6 +240,7 @@ fn parts_summarise_traces() {
     assert_eq!(count.values(), &[1, 2]);
     let errors = parts.column_by_name("error_count").unwrap().as_primitive::<Int64Type>();
     assert_eq!(errors.values(), &[0, 1]);
-    let start = parts.column_by_name("start_time").unwrap().as_primitive::<TimestampNanosecondType>();
+    let start =
+        parts.column_by_name("start_time").unwrap().as_primitive::<TimestampNanosecondType>();
     assert_eq!(start.value(1), 1_004);
 }

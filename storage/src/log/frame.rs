@@ -149,7 +149,8 @@ impl<'a> Frame<'a> {
             let header = rest.get(..ENTRY_HEADER).ok_or("an entry header is cut short")?;
             let &[signal, codec, ..] = header else { return Err("no entry".to_owned()) };
             let raw_len = u32_at(header, 4).unwrap_or_default();
-            let stored = u32_at(header, 8).and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
+            let stored =
+                u32_at(header, 8).and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
             let received_ns = u64_at(header, 12).unwrap_or_default().cast_signed();
             rest = rest.get(ENTRY_HEADER..).unwrap_or_default();
             let bytes = rest.get(..stored).ok_or("an entry is cut short")?;

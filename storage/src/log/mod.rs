@@ -21,8 +21,8 @@ mod frame;
 mod reader;
 mod writer;
 
+pub(crate) use frame::FrameBuilder;
 pub use frame::fuzz_frames;
-pub(crate) use frame::{CODEC_ZSTD, Entry, FrameBuilder};
 pub(crate) use reader::{Replay, recover};
 pub(crate) use writer::LogWriter;
 

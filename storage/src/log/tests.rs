@@ -26,7 +26,9 @@ fn write(dir: &Path, groups: &[Vec<Vec<u8>>], rotate: &[bool]) -> u64 {
     seq - 1
 }
 
-fn read(dir: &Path, watermark: u64) -> Result<(Vec<(u64, Vec<u8>)>, Replay), StorageError> {
+type Found = Vec<(u64, Vec<u8>)>;
+
+fn read(dir: &Path, watermark: u64) -> Result<(Found, Replay), StorageError> {
     let mut all = Vec::new();
     let replay = recover(dir, watermark, |r| {
         all.push((r.seq, r.payload));

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use headrope_model::time::now_ns;
 
-use super::frame::{FILE_HEADER, file_header};
 use super::file_name;
+use super::frame::{FILE_HEADER, file_header};
 use crate::config::Durability;
 use crate::error::StorageError;
 use crate::failpoint;

@@ -1,0 +1,121 @@
+//! Merging small segments into larger ones, level by level. Inputs of one merge lie in the same day,
+//! so retention can drop whole segments; output and inputs change over in one transaction.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use headrope_model::DataSet;
+use headrope_model::time::NANOS_PER_HOUR;
+
+use crate::config::StorageConfig;
+use crate::engine::Shared;
+use crate::error::StorageError;
+use crate::snapshot::SegmentMeta;
+use crate::{failpoint, segment};
+
+/// Length of the windows that merges do not cross.
+const WINDOW_NS: i64 = 24 * NANOS_PER_HOUR;
+
+/// The segments to merge next, oldest first; empty when no merge is due. Pure.
+pub(crate) fn plan(config: &StorageConfig, segments: &[SegmentMeta]) -> Vec<SegmentMeta> {
+    let mut groups: BTreeMap<(u32, i64), Vec<&SegmentMeta>> = BTreeMap::new();
+    for meta in segments {
+        let window = meta.min_time.div_euclid(WINDOW_NS);
+        groups.entry((meta.level, window)).or_default().push(meta);
+    }
+    for group in groups.values() {
+        let mut rows = 0;
+        let fitting: Vec<SegmentMeta> = group
+            .iter()
+            .take_while(|meta| {
+                rows += meta.rows;
+                rows <= config.compact_max_rows
+            })
+            .take(config.compact_fan_in.max(2) * 2)
+            .map(|meta| (*meta).clone())
+            .collect();
+        if fitting.len() >= config.compact_fan_in.max(2) {
+            return fitting;
+        }
+    }
+    Vec::new()
+}
+
+/// Merges until no merge is due.
+pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
+    let _one_at_a_time = shared.maintaining.lock().await;
+    for data_set in DataSet::ALL {
+        loop {
+            let metas: Vec<SegmentMeta> = {
+                let state = shared.state.lock();
+                state.segments(data_set).iter().map(|s| s.meta.clone()).collect()
+            };
+            let inputs = plan(&shared.config, &metas);
+            if inputs.is_empty() {
+                break;
+            }
+            merge(shared, data_set, inputs).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn merge(
+    shared: &Arc<Shared>,
+    data_set: DataSet,
+    inputs: Vec<SegmentMeta>,
+) -> Result<(), StorageError> {
+    let old: Vec<String> = inputs.iter().map(|m| m.id.clone()).collect();
+    let level = inputs.iter().map(|m| m.level).max().unwrap_or_default() + 1;
+    let dir = shared.segments_dir.clone();
+    let output = shared
+        .blocking("compaction", move || {
+            let paths: Vec<PathBuf> =
+                inputs.iter().map(|m| segment::paths(&dir, data_set, &m.id).0).collect();
+            segment::merge(&dir, data_set, level, &paths)
+        })
+        .await?;
+    failpoint::hit("compact.before_commit");
+    let rows = output.rows;
+    shared.catalog.replace(&old, std::slice::from_ref(&output)).await?;
+    failpoint::hit("compact.after_commit");
+    shared.state.lock().replace(&shared.segments_dir, &old, vec![output]);
+    shared.counts.merges.add(1);
+    shared.counts.merged_rows.add(rows);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(id: u32, level: u32, rows: u64, min_time: i64) -> SegmentMeta {
+        SegmentMeta {
+            id: id.to_string(),
+            data_set: DataSet::Spans,
+            level,
+            rows,
+            bytes: 0,
+            min_time,
+            max_time: min_time,
+            services: None,
+            index_bytes: None,
+        }
+    }
+
+    #[test]
+    fn merges_stay_inside_level_window_and_size() {
+        let mut config = StorageConfig::new(PathBuf::new());
+        config.compact_fan_in = 3;
+        config.compact_max_rows = 100;
+        let few =
+            [meta(1, 0, 10, 0), meta(2, 0, 10, 1), meta(3, 1, 10, 2), meta(4, 0, 10, WINDOW_NS)];
+        assert!(plan(&config, &few).is_empty());
+        let due = [meta(1, 0, 40, 0), meta(2, 0, 30, 1), meta(3, 0, 30, 2), meta(4, 0, 30, 3)];
+        let ids: Vec<_> = plan(&config, &due).into_iter().map(|m| m.id).collect();
+        assert_eq!(ids, ["1", "2", "3"]);
+        let full = [meta(1, 2, 90, 0), meta(2, 2, 90, 1), meta(3, 2, 90, 2)];
+        assert!(plan(&config, &full).is_empty());
+    }
+}

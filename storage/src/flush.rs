@@ -1,0 +1,95 @@
+//! From live rows to segments. The order is the promise: seal → write and sync segments → commit
+//! segments and watermark together → change over → trim the log. A crash anywhere leaves either the
+//! log entries or the published segments, never neither and never both.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use headrope_model::DataSet;
+
+use crate::engine::Shared;
+use crate::error::StorageError;
+use crate::snapshot::SegmentMeta;
+use crate::state::Cut;
+use crate::{failpoint, files, log, segment};
+
+/// Writes every row that is live now into segments.
+pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
+    let _one_at_a_time = shared.flushing.lock().await;
+    shared.check_watermark().await?;
+    let Some(cut) = shared.state.lock().seal() else { return Ok(()) };
+    shared.request_rotation();
+    let started = Instant::now();
+    let seq = cut.seq;
+    let metas = match write(shared, cut).await {
+        Ok(metas) => metas,
+        Err(error) => {
+            shared.state.lock().unseal();
+            return Err(error);
+        }
+    };
+    failpoint::hit("flush.before_commit");
+    if let Err(error) = shared.catalog.publish(&metas, seq).await {
+        // The answer may have been lost after the commit took place: ask before undoing anything.
+        if shared.catalog.load().await?.0 != seq {
+            discard(shared, &metas)?;
+            shared.state.lock().unseal();
+            return Err(error);
+        }
+    }
+    failpoint::hit("flush.after_commit");
+    let rows: u64 = metas.iter().map(|m| m.rows).sum();
+    let live_bytes = {
+        let mut state = shared.state.lock();
+        state.install(&shared.segments_dir, seq, metas);
+        state.live_bytes()
+    };
+    shared.budget.set_live(live_bytes);
+    shared.counts.flush_seconds.observe(started.elapsed());
+    shared.counts.flushed_rows.add(rows);
+    trim(shared, seq)?;
+    failpoint::hit("flush.after_trim");
+    tracing::debug!(rows, seq, elapsed = ?started.elapsed(), "flushed");
+    Ok(())
+}
+
+/// Writes one segment per data set that has rows.
+async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, StorageError> {
+    failpoint::hit("flush.before_segments");
+    let dir = shared.segments_dir.clone();
+    shared
+        .blocking("flush", move || {
+            let mut metas = Vec::new();
+            for (data_set, batches) in cut.batches {
+                let batches = batches.iter().map(|b| &b.batch);
+                metas.extend(segment::write(&dir, data_set, batches)?);
+                if data_set == DataSet::Spans {
+                    failpoint::hit("flush.after_spans");
+                }
+            }
+            Ok(metas)
+        })
+        .await
+}
+
+/// Removes segments that were written but not published.
+fn discard(shared: &Shared, metas: &[SegmentMeta]) -> Result<(), StorageError> {
+    for meta in metas {
+        let (path, index_path) = segment::paths(&shared.segments_dir, meta.data_set, &meta.id);
+        files::remove(&path)?;
+        files::remove(&index_path)?;
+    }
+    Ok(())
+}
+
+/// Removes log files whose entries are all in segments.
+pub(crate) fn trim(shared: &Shared, watermark: u64) -> Result<(), StorageError> {
+    let paths = files::list(&shared.log_dir, log::EXTENSION)?;
+    for pair in paths.windows(2) {
+        let [path, next] = pair else { continue };
+        if log::first_seq(next).is_some_and(|first| first <= watermark + 1) {
+            files::remove(path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What is visible now, and the memory budget.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use headrope_model::DataSet;
+
+use crate::live::Live;
+use crate::segment;
+use crate::snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot, slot};
+
+/// Everything a snapshot is made of. Guarded by one lock, so each change is seen whole.
+#[derive(Debug)]
+pub(crate) struct State {
+    live: [Live; 4],
+    segments: [Vec<Arc<Segment>>; 4],
+    /// Number of the last entry whose rows are visible.
+    last_seq: u64,
+    /// Number of the last entry whose rows are in segments.
+    watermark: u64,
+    version: u64,
+    cached: Option<Arc<Snapshot>>,
+    oldest_live: Option<Instant>,
+}
+
+/// What a flush writes: everything live at one moment.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// Number of the last entry in it.
+    pub(crate) seq: u64,
+    /// Frozen batches by data set.
+    pub(crate) batches: Vec<(DataSet, Vec<Arc<LiveBatch>>)>,
+}
+
+impl State {
+    pub(crate) fn new(dir: &Path, watermark: u64, metas: Vec<SegmentMeta>) -> Self {
+        let mut state = Self {
+            live: DataSet::ALL.map(Live::new),
+            segments: [const { Vec::new() }; 4],
+            last_seq: watermark,
+            watermark,
+            version: 1,
+            cached: None,
+            oldest_live: None,
+        };
+        for meta in metas {
+            state.add_segment(dir, meta);
+        }
+        state
+    }
+
+    fn add_segment(&mut self, dir: &Path, meta: SegmentMeta) {
+        let (path, index_path) = segment::paths(dir, meta.data_set, &meta.id);
+        let index_path = meta.index_bytes.map(|_| index_path);
+        let list = &mut self.segments[slot(meta.data_set)];
+        let at =
+            list.partition_point(|s| (s.meta.min_time, &s.meta.id) < (meta.min_time, &meta.id));
+        let retired = AtomicBool::new(false);
+        list.insert(at, Arc::new(Segment { meta, path, index_path, retired }));
+    }
+
+    /// Makes rows visible.
+    pub(crate) fn publish(&mut self, seq: u64, rows: Vec<(DataSet, RecordBatch)>) {
+        for (data_set, batch) in rows {
+            self.live[slot(data_set)].push(batch);
+        }
+        self.last_seq = seq;
+        self.oldest_live.get_or_insert_with(Instant::now);
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.version += 1;
+        self.cached = None;
+    }
+
+    /// Freezes everything live. `None` when nothing is.
+    pub(crate) fn seal(&mut self) -> Option<Cut> {
+        if self.last_seq == self.watermark {
+            return None;
+        }
+        let batches = DataSet::ALL.map(|d| (d, self.live[slot(d)].freeze())).into();
+        self.oldest_live = None;
+        Some(Cut { seq: self.last_seq, batches })
+    }
+
+    /// A flush failed: the frozen rows stay live and are due at once.
+    pub(crate) fn unseal(&mut self) {
+        self.oldest_live.get_or_insert_with(Instant::now);
+    }
+
+    /// A flush was committed: its rows change over from live to segments.
+    pub(crate) fn install(&mut self, dir: &Path, seq: u64, metas: Vec<SegmentMeta>) {
+        for live in &mut self.live {
+            live.release();
+        }
+        for meta in metas {
+            self.add_segment(dir, meta);
+        }
+        self.watermark = seq;
+        self.changed();
+    }
+
+    /// A merge or retention was committed. The old files go when their last snapshot goes.
+    pub(crate) fn replace(&mut self, dir: &Path, old: &[String], new: Vec<SegmentMeta>) {
+        for list in &mut self.segments {
+            list.retain(|segment| {
+                let gone = old.contains(&segment.meta.id);
+                if gone {
+                    segment.retired.store(true, Ordering::Relaxed);
+                }
+                !gone
+            });
+        }
+        for meta in new {
+            self.add_segment(dir, meta);
+        }
+        self.changed();
+    }
+
+    pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
+        let build = || {
+            let live = |at: usize| self.live[at].batches().iter().map(|b| b.as_ref().clone());
+            Arc::new(Snapshot {
+                version: self.version,
+                segments: self.segments.clone(),
+                live: [0, 1, 2, 3].map(|at| live(at).collect()),
+            })
+        };
+        let snapshot = self.cached.take().unwrap_or_else(build);
+        self.cached = Some(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    pub(crate) fn segments(&self, data_set: DataSet) -> &[Arc<Segment>] {
+        &self.segments[slot(data_set)]
+    }
+
+    /// Memory the live rows hold.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live.iter().map(Live::bytes).sum()
+    }
+
+    pub(crate) const fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    pub(crate) const fn watermark(&self) -> u64 {
+        self.watermark
+    }
+
+    pub(crate) const fn oldest_live(&self) -> Option<Instant> {
+        self.oldest_live
+    }
+}
+
+/// The memory budget: requests in flight and live rows against one limit.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    in_flight: AtomicUsize,
+    live: AtomicUsize,
+}
+
+impl Budget {
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { limit, in_flight: AtomicUsize::new(0), live: AtomicUsize::new(0) }
+    }
+
+    /// Takes room for a request, or says no.
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+        let live = self.live.load(Ordering::Relaxed);
+        let before = self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        let room = Room { budget: Arc::clone(self), bytes };
+        (live.saturating_add(before).saturating_add(bytes) <= self.limit).then_some(room)
+    }
+
+    pub(crate) fn set_live(&self, bytes: usize) {
+        self.live.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// Room in the budget, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
