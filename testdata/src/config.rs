@@ -105,7 +105,7 @@ pub struct ShopConfig {
     pub start_ns: i64,
     /// Planned faults.
     pub incidents: Vec<Planned>,
-    /// Whether the rate follows the hour of the day (UTC), between 0.4 and 1.7 of the mean.
+    /// Whether the rate follows the hour of the day (UTC), between 0.4 and 1.62 of the mean.
     pub diurnal: bool,
     /// Seconds between two points of a metric series, and between a metric request and the next.
     pub metric_interval_s: u32,

@@ -13,9 +13,15 @@
 
 pub mod config;
 mod dice;
+mod emit;
 pub mod fixtures;
 pub mod oracle;
+mod plan;
 pub mod shop;
+mod simulate;
+mod stats;
+mod traffic;
+mod world;
 
 pub use config::{Incident, Planned, ShopConfig, Truth};
 pub use oracle::Oracle;

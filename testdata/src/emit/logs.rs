@@ -1,0 +1,204 @@
+//! Log requests.
+
+use std::fmt::Write as _;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord as OtlpLog, ResourceLogs, ScopeLogs};
+
+use super::attrs::{Attrs, string_value};
+use super::spans::name;
+use super::{SCHEMA_URL, scope, trouble, unix};
+use crate::dice::mix;
+use crate::simulate::{Home, LogRecord, Shape, SpanRecord, TraceRecord, Window};
+use crate::world::World;
+use crate::world::graph::Proto;
+use crate::world::log_lines::Line;
+use crate::world::services::SKEWED_HOST;
+use crate::world::statements::Store;
+
+/// The database writes this line, in a log without trace context of its own process.
+fn from_database(line: Line) -> bool {
+    line == Line::SlowStatement
+}
+
+/// Orders by resource, then logger; the database comes last.
+fn place(log: &LogRecord) -> (bool, Home, &'static str) {
+    (from_database(log.line), log.home, log.line.template().logger)
+}
+
+/// The window's log records in the order of time, as requests of at most `batch_records`.
+pub(crate) fn requests(world: &World, window: &Window) -> Vec<ExportLogsServiceRequest> {
+    let mut order: Vec<&LogRecord> = window.logs.iter().collect();
+    order.sort_by_key(|log| log.time_ns);
+    order.chunks_mut(world.config.batch_records).map(|part| request(world, window, part)).collect()
+}
+
+fn request(world: &World, window: &Window, part: &mut [&LogRecord]) -> ExportLogsServiceRequest {
+    part.sort_by_key(|log| place(log));
+    let same_resource = |a: &&LogRecord, b: &&LogRecord| {
+        let (a, b) = (place(a), place(b));
+        a.0 == b.0 && (a.0 || a.1 == b.1)
+    };
+    let mut resource_logs = Vec::new();
+    for of_resource in part.chunk_by(same_resource) {
+        let Some(first) = of_resource.first() else { continue };
+        let resource = if from_database(first.line) {
+            world.resources.store(Store::Orders.index()).clone()
+        } else {
+            world.resources.instance(first.home).clone()
+        };
+        let version = first.home.instance.service().version;
+        let scope_logs = of_resource
+            .chunk_by(|a, b| a.line.template().logger == b.line.template().logger)
+            .map(|of_logger| ScopeLogs {
+                scope: of_logger.first().map(|log| scope(log.line.template().logger, version)),
+                log_records: of_logger.iter().map(|log| record(world, window, log)).collect(),
+                schema_url: String::new(),
+            })
+            .collect();
+        resource_logs.push(ResourceLogs {
+            resource: Some(resource),
+            scope_logs,
+            schema_url: SCHEMA_URL.to_owned(),
+        });
+    }
+    ExportLogsServiceRequest { resource_logs }
+}
+
+fn record(world: &World, window: &Window, log: &LogRecord) -> OtlpLog {
+    let span = &window.spans[log.span as usize];
+    let trace = &window.traces[span.trace as usize];
+    let template = log.line.template();
+    let skewed = log.home.instance.host() == SKEWED_HOST && !from_database(log.line);
+    let time_ns = log.time_ns + if skewed { world.config.clock_skew_ns } else { 0 };
+    let body = if log.line == Line::OrderPlaced {
+        placed(trace, log)
+    } else {
+        string_value(text(template.text, trace, span, log))
+    };
+    let event = if log.line == Line::OrderPlaced { "shop.order.placed" } else { "" };
+    let (trace_id, span_id) = if from_database(log.line) {
+        (Vec::new(), Vec::new())
+    } else {
+        (trace.id.to_vec(), span.id.to_be_bytes().to_vec())
+    };
+    OtlpLog {
+        time_unix_nano: unix(time_ns),
+        // Agents read files in short turns.
+        observed_time_unix_nano: unix(time_ns) + log.draws % 200_000_000,
+        severity_number: template.severity as i32,
+        severity_text: template.severity.text().to_owned(),
+        body: Some(body),
+        attributes: attributes(trace, span, log),
+        dropped_attributes_count: 0,
+        flags: u32::from(!trace_id.is_empty()),
+        trace_id,
+        span_id,
+        event_name: event.to_owned(),
+    }
+}
+
+/// The structured body of a placed order.
+fn placed(trace: &TraceRecord, log: &LogRecord) -> AnyValue {
+    let mut map = Attrs::with_capacity(6);
+    map.text("event", "order_placed").int("order", trace.order() as i64);
+    map.text("user", format!("u-{}", trace.user()));
+    map.int("items", 1 + (trace.draws % 6) as i64);
+    map.double("total", trace.cents() as f64 / 100.0);
+    map.flag("express", log.draws.is_multiple_of(4));
+    map.into_map()
+}
+
+fn attributes(trace: &TraceRecord, span: &SpanRecord, log: &LogRecord) -> Vec<KeyValue> {
+    let mut attrs = Attrs::with_capacity(4);
+    match log.line {
+        Line::Failed => {
+            let stack = Attrs::default().take();
+            let service = span.home.instance.service();
+            let from_exception =
+                span.mishap.map_or(stack, |m| trouble::exception(m, service, name(span), true));
+            return from_exception;
+        }
+        Line::Gave => {
+            let service = span.home.instance.service();
+            return span
+                .mishap
+                .map(|m| trouble::exception(m, service, name(span), false))
+                .unwrap_or_default();
+        }
+        Line::Access => {
+            if let Shape::Answer(op) = span.shape
+                && let Proto::Http(method, route) = op.facts().proto
+            {
+                attrs.text("http.request.method", method).text("http.route", route);
+            }
+            attrs.int("http.response.status_code", i64::from(span.status));
+            attrs.text("user_agent.original", trace.agent());
+        }
+        Line::SlowStatement => {
+            attrs.text("log.file.path", "/var/log/postgresql/postgresql-16-main.log");
+            attrs.int("process.pid", 2000 + (log.draws % 60) as i64);
+        }
+        _ => {
+            attrs.text("thread.name", format!("worker-{}", log.draws % 16));
+            if trace.draws.is_multiple_of(2) {
+                attrs.text("log.iostream", "stdout");
+            }
+        }
+    }
+    attrs.take()
+}
+
+/// A template with its placeholders filled in.
+fn text(template: &str, trace: &TraceRecord, span: &SpanRecord, log: &LogRecord) -> String {
+    let mut out = String::with_capacity(template.len() + 48);
+    let mut rest = template;
+    while let Some(open) = rest.find('{') {
+        out.push_str(&rest[..open]);
+        let Some(close) = rest[open..].find('}') else { break };
+        fill(&rest[open + 1..open + close], trace, span, log, &mut out);
+        rest = &rest[open + close + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+fn fill(what: &str, trace: &TraceRecord, span: &SpanRecord, log: &LogRecord, out: &mut String) {
+    let ns = (span.end_ns - span.start_ns).max(0);
+    let draw = mix(log.draws, what.len() as u64);
+    // Writing to a string cannot fail.
+    let _ = match what {
+        "user" => write!(out, "u-{}", trace.user()),
+        "order" => write!(out, "{}", trace.order()),
+        "sku" => write!(out, "sku-{}", trace.product()),
+        "cents" => write!(out, "{}", trace.cents()),
+        "session" => write!(out, "{:012x}", trace.session()),
+        "n" => write!(out, "{}", 1 + draw % 60),
+        "bytes" => write!(out, "{}", 400 + draw % 60_000),
+        "attempt" => write!(out, "{}", 1 + draw % 2),
+        "ms" => write!(out, "{}.{:03}", ns / 1_000_000, ns / 1000 % 1000),
+        "seconds" => write!(out, "{}.{:03}", ns / 1_000_000_000, ns / 1_000_000 % 1000),
+        "status" => write!(out, "{}", span.status),
+        other => {
+            out.push_str(&word(other, trace, span));
+            Ok(())
+        }
+    };
+}
+
+fn word(what: &str, trace: &TraceRecord, span: &SpanRecord) -> String {
+    match (what, span.shape) {
+        ("ip", _) => trace.address(),
+        ("term", _) => trace.term().to_owned(),
+        ("carrier", _) => trace.carrier().to_owned(),
+        ("operation", _) => name(span).to_owned(),
+        ("error", _) => span.mishap.map_or("", |m| m.facts().message).to_owned(),
+        ("statement", Shape::Query(stmt)) => stmt.facts().text.to_owned(),
+        ("request", Shape::Answer(op)) => match op.facts().proto {
+            Proto::Http(method, route) => format!("\"{method} {} HTTP/2.0\"", trace.path(route)),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    }
+}
