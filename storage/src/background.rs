@@ -5,8 +5,8 @@ use std::sync::Arc;
 use headrope_model::RefuseReason;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Shared;
 use crate::error::StorageError;
+use crate::shared::Shared;
 use crate::{compact, files, flush, retention};
 
 fn note(shared: &Shared, what: &str, result: Result<(), StorageError>) {

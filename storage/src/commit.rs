@@ -8,9 +8,9 @@ use arrow::array::RecordBatch;
 use headrope_model::{DataSet, RefuseReason, Signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::{Receipt, Shared};
 use crate::error::AppendError;
 use crate::log::{FrameBuilder, LogWriter};
+use crate::shared::{Receipt, Shared};
 use crate::state::Room;
 
 /// Requests in one frame at most.

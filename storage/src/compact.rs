@@ -9,8 +9,8 @@ use headrope_model::DataSet;
 use headrope_model::time::NANOS_PER_HOUR;
 
 use crate::config::StorageConfig;
-use crate::engine::Shared;
 use crate::error::StorageError;
+use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 use crate::{failpoint, segment};
 

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use headrope_model::metric::Family;
@@ -21,6 +20,7 @@ use crate::counts::Counts;
 use crate::error::{AppendError, StorageError};
 use crate::export::Submission;
 use crate::log::LogWriter;
+use crate::shared::{Receipt, Shared};
 use crate::snapshot::Snapshot;
 use crate::state::{Budget, Room, State};
 use crate::{background, compact, files, flush, recover};
@@ -40,82 +40,6 @@ const LOG_ZSTD_LEVEL: i32 = 1;
 #[derive(Debug)]
 pub struct Permit {
     room: Room,
-}
-
-/// Proof that a submission is durable and visible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// Position in the ingest log.
-    pub seq: u64,
-    /// Rows stored.
-    pub rows: u64,
-}
-
-/// What the engine's tasks share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: StorageConfig,
-    pub(crate) log_dir: PathBuf,
-    pub(crate) segments_dir: PathBuf,
-    pub(crate) catalog: Catalog,
-    /// Guards what is visible. Held briefly; never across an await or a file operation.
-    pub(crate) state: Mutex<State>,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) counts: Counts,
-    pub(crate) flush_due: Notify,
-    /// One flush at a time.
-    pub(crate) flushing: tokio::sync::Mutex<()>,
-    /// One merge or retention run at a time.
-    pub(crate) maintaining: tokio::sync::Mutex<()>,
-    refusing: Mutex<Option<RefuseReason>>,
-    rotate: AtomicBool,
-}
-
-impl Shared {
-    /// Refuses new submissions until [`Shared::accept`].
-    pub(crate) fn refuse(&self, reason: RefuseReason) {
-        *self.refusing.lock() = Some(reason);
-    }
-
-    /// Takes new submissions again, unless the engine is shutting down.
-    pub(crate) fn accept(&self) {
-        let mut refusing = self.refusing.lock();
-        if *refusing != Some(RefuseReason::ShuttingDown) {
-            *refusing = None;
-        }
-    }
-
-    pub(crate) fn refusing(&self) -> Option<RefuseReason> {
-        *self.refusing.lock()
-    }
-
-    /// Asks the log to start a new file, so that the current one can be trimmed.
-    pub(crate) fn request_rotation(&self) {
-        self.rotate.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn take_rotation(&self) -> bool {
-        self.rotate.swap(false, Ordering::Relaxed)
-    }
-
-    /// After a commit whose outcome was unknown, catalog and memory may disagree on the watermark.
-    /// Flushing on would store rows twice, so this refuses until a restart reads the truth.
-    pub(crate) async fn check_watermark(&self) -> Result<(), StorageError> {
-        let (stored, _) = self.catalog.load().await?;
-        if stored == self.state.lock().watermark() {
-            return Ok(());
-        }
-        Err(StorageError::TaskGone("flush (the catalog moved on without it)"))
-    }
-
-    /// Runs CPU- and disk-heavy work off the runtime.
-    pub(crate) async fn blocking<T: Send + 'static>(
-        &self,
-        what: &'static str,
-        work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
-        tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::TaskGone(what))?
-    }
 }
 
 /// The storage engine of one data directory.
@@ -193,7 +117,7 @@ impl Engine {
             flushing: tokio::sync::Mutex::new(()),
             maintaining: tokio::sync::Mutex::new(()),
             refusing: Mutex::new(None),
-            rotate: AtomicBool::new(false),
+            rotate: false.into(),
         })
     }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use headrope_model::DataSet;
 
-use crate::engine::Shared;
 use crate::error::StorageError;
+use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 use crate::state::Cut;
 use crate::{failpoint, files, log, segment};

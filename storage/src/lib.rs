@@ -32,12 +32,14 @@ pub mod log;
 mod recover;
 mod retention;
 mod segment;
+mod shared;
 pub mod snapshot;
 mod state;
 pub mod text;
 
 pub use config::{Durability, StorageConfig};
-pub use engine::{Engine, Permit, Receipt};
+pub use engine::{Engine, Permit};
 pub use error::{AppendError, StorageError};
 pub use export::{Export, Submission};
+pub use shared::Receipt;
 pub use snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot};

@@ -7,9 +7,9 @@ use headrope_model::DataSet;
 use headrope_model::time::now_ns;
 
 use crate::config::StorageConfig;
-use crate::engine::Shared;
 use crate::error::StorageError;
 use crate::failpoint;
+use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 
 fn age(config: &StorageConfig, data_set: DataSet) -> Option<Duration> {

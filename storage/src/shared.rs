@@ -1,0 +1,91 @@
+//! What the engine, its log thread and its background tasks share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use headrope_model::RefuseReason;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::catalog::Catalog;
+use crate::config::StorageConfig;
+use crate::counts::Counts;
+use crate::error::StorageError;
+use crate::state::{Budget, State};
+
+/// Proof that a submission is durable and visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Position in the ingest log.
+    pub seq: u64,
+    /// Rows stored.
+    pub rows: u64,
+}
+
+/// What the engine's tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: StorageConfig,
+    pub(crate) log_dir: PathBuf,
+    pub(crate) segments_dir: PathBuf,
+    pub(crate) catalog: Catalog,
+    /// Guards what is visible. Held briefly; never across an await or a file operation.
+    pub(crate) state: Mutex<State>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) counts: Counts,
+    pub(crate) flush_due: Notify,
+    /// One flush at a time.
+    pub(crate) flushing: tokio::sync::Mutex<()>,
+    /// One merge or retention run at a time.
+    pub(crate) maintaining: tokio::sync::Mutex<()>,
+    pub(crate) refusing: Mutex<Option<RefuseReason>>,
+    pub(crate) rotate: AtomicBool,
+}
+
+impl Shared {
+    /// Refuses new submissions until [`Shared::accept`].
+    pub(crate) fn refuse(&self, reason: RefuseReason) {
+        *self.refusing.lock() = Some(reason);
+    }
+
+    /// Takes new submissions again, unless the engine is shutting down.
+    pub(crate) fn accept(&self) {
+        let mut refusing = self.refusing.lock();
+        if *refusing != Some(RefuseReason::ShuttingDown) {
+            *refusing = None;
+        }
+    }
+
+    pub(crate) fn refusing(&self) -> Option<RefuseReason> {
+        *self.refusing.lock()
+    }
+
+    /// Asks the log to start a new file, so that the current one can be trimmed.
+    pub(crate) fn request_rotation(&self) {
+        self.rotate.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_rotation(&self) -> bool {
+        self.rotate.swap(false, Ordering::Relaxed)
+    }
+
+    /// After a commit whose outcome was unknown, catalog and memory may disagree on the watermark.
+    /// Flushing on would store rows twice, so this refuses until a restart reads the truth.
+    pub(crate) async fn check_watermark(&self) -> Result<(), StorageError> {
+        let (stored, _) = self.catalog.load().await?;
+        if stored == self.state.lock().watermark() {
+            return Ok(());
+        }
+        Err(StorageError::TaskGone("flush (the catalog moved on without it)"))
+    }
+
+    /// Runs CPU- and disk-heavy work off the runtime.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::TaskGone(what))?
+    }
+}
