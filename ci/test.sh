@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Runs every check and ends with one line: `N passed, N failed`.
+#   ci/test.sh                     everything
+#   ci/test.sh rust e2e browser    parts
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. ci/prepare.sh
+
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+export CARGO_TERM_COLOR=never
+LOGS="$PWD/artifacts/test"
+mkdir -p "$LOGS"
+PARTS=" ${*:-rust e2e browser} "
+passed=0
+failed=0
+broken=()
+
+wanted() { [[ "$PARTS" == *" $1 "* ]]; }
+
+# step NAME COUNT COMMAND…: runs a command with its output in a file. COUNT is `one` (the command
+# is one check), `cargo` (sum of cargo's test results) or `last` (the command's last line says).
+step() {
+  local name="$1" count="$2" log="$LOGS/$1.log" began=$SECONDS status=0 ok=0 bad=0
+  shift 2
+  echo "== $name"
+  "$@" >"$log" 2>&1 || status=$?
+  case "$count" in
+    cargo)
+      ok=$(sum 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log")
+      bad=$(sum 's/^test result: .* ([0-9]+) failed; .*/\1/p' "$log") ;;
+    last)
+      ok=$(sum '$s/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log")
+      bad=$(sum '$s/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log") ;;
+    one)
+      [ "$status" -eq 0 ] && ok=1 ;;
+  esac
+  # A command that fails without a failed check, or that checks nothing, is itself a failed check.
+  if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$ok" -eq 0 ]; }; then
+    bad=1
+  fi
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+  if [ "$bad" -gt 0 ]; then
+    broken+=("$name")
+    tail -n 80 "$log"
+  fi
+  echo "   $name: $ok passed, $bad failed, $((SECONDS - began)) s"
+}
+
+sum() { sed -nE "$1" "$2" | awk '{ n += $1 } END { print n + 0 }'; }
+
+if wanted rust; then
+  step format one cargo fmt --all --check
+  step lint one cargo clippy --release --workspace --all-targets -- -D warnings
+  step tidy one cargo xtask tidy
+  step test cargo cargo test --release --workspace --no-fail-fast
+fi
+if wanted e2e || wanted browser; then
+  step build one cargo build --release -p headrope-server
+  step packages one install_packages
+  export HEADROPE_BIN="$CARGO_TARGET_DIR/release/headrope"
+fi
+if wanted e2e; then
+  step python one prepare_python
+  step node one prepare_node agents/e2e/node
+  step e2e last "${VENV:-.}/bin/python" -u agents/e2e/run.py
+fi
+if wanted browser; then
+  step playwright one prepare_node ui/browser
+  step browser last node ui/browser/run.mjs --out "$PWD/artifacts/browser"
+fi
+
+if [ "${#broken[@]}" -gt 0 ]; then
+  echo "failed: ${broken[*]} (logs in $LOGS)"
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
