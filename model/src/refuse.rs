@@ -48,7 +48,7 @@ reasons! {
     /// A metric data point carries no value, or a metric no data.
     EmptyMetric = "empty_metric": "a metric needs a name and data points with values",
     /// A histogram's buckets and bounds disagree.
-    InvalidHistogram = "invalid_histogram": "explicit_bounds must increase and bucket_counts must be one longer (or both empty)",
+    InvalidHistogram = "invalid_histogram": "explicit_bounds must increase and bucket_counts must be one longer (or both empty); an exponential histogram needs a scale from -10 to 20 and bucket indexes of 32 bits",
     /// The request body is not the protobuf or JSON it claims to be.
     Malformed = "malformed": "the body is not a valid OTLP request",
     /// The compressed body is damaged or truncated.
@@ -63,6 +63,14 @@ reasons! {
     OverBudget = "over_budget": "the server is over its memory budget; retry after the given delay",
     /// The disk cannot take more: retry later.
     DiskFull = "disk_full": "the server's disk is full or read-only; retry later",
+    /// A tenant sends more than its rate: retry later.
+    RateLimited = "rate_limited": "the rate limit is reached; retry after the given delay",
+    /// Storage failed and nothing was kept: retry later.
+    StorageFailed = "storage_failed": "the server could not store the request and kept nothing of it; retry later",
+    /// The body did not arrive in time.
+    RequestTimeout = "request_timeout": "the request body did not arrive in time; send smaller batches or compress them",
+    /// The client left before the whole request had arrived.
+    Aborted = "aborted": "the connection ended before the whole request had arrived",
     /// The server is shutting down: retry elsewhere or later.
     ShuttingDown = "shutting_down": "the server is shutting down; retry later",
 }
