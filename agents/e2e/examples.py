@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from harness.report import equal, eventually
-from harness.server import Headrope, find_data
+from harness.server import FLUSH_SOON, KEEP, Headrope, find_data
 from harness.values import attributes
 
 FILES = {"trace.json": "traces", "logs.json": "logs", "events.json": "logs", "metrics.json": "metrics"}
@@ -20,21 +20,30 @@ def test(report):
         report.skip("OTLP examples", "otlp-examples not found; set HEADROPE_SHARED_DATA")
         return
     with tempfile.TemporaryDirectory(prefix="headrope-e2e-") as root:
-        server = Headrope(Path(root) / "data", root)
+        server = Headrope(Path(root) / "data", root, KEEP)
         try:
             for file, signal in FILES.items():
                 payload = json.loads((folder / file).read_text())
                 report.check(f"OTLP example {file}: accepted whole",
                              lambda s=signal, p=payload: _accepted(server.send(s, p)))
-            for name, check in [
-                ("trace.json", _span), ("logs.json", _log), ("events.json", _event),
-                ("metrics.json: sum", _sum), ("metrics.json: gauge", _gauge),
-                ("metrics.json: histogram", _histogram),
-                ("metrics.json: exponential histogram", _exponential),
-            ]:
-                report.check(f"OTLP example {name}: every field", lambda check=check: check(server))
+            _check_fields(report, server, "live")
+            server.kill()
+            server = Headrope(Path(root) / "data", root, {**KEEP, **FLUSH_SOON})
+            report.check("OTLP examples: flushed after kill -9",
+                         lambda: server.wait_until_flushed("spans", "logs", "metrics"))
+            _check_fields(report, server, "from segments")
         finally:
             server.stop()
+
+
+def _check_fields(report, server, where):
+    for name, check in [
+        ("trace.json", _span), ("logs.json", _log), ("events.json", _event),
+        ("metrics.json: sum", _sum), ("metrics.json: gauge", _gauge),
+        ("metrics.json: histogram", _histogram),
+        ("metrics.json: exponential histogram", _exponential),
+    ]:
+        report.check(f"OTLP example {name}: every field, {where}", lambda check=check: check(server))
 
 
 def _accepted(answer):

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from harness.report import equal, eventually
-from harness.server import Headrope, find_data
+from harness.server import FLUSH_SOON, KEEP, Headrope, find_data
 from harness.values import trace_ids
 
 
@@ -15,21 +15,31 @@ def test(report):
     if folder is None:
         report.skip("Jaeger store cases", "jaeger-store not found; set HEADROPE_SHARED_DATA")
         return
+    cases = json.loads((folder / "queries.json").read_text())
     with tempfile.TemporaryDirectory(prefix="headrope-e2e-") as root:
-        server = Headrope(Path(root) / "data", root)
+        server = Headrope(Path(root) / "data", root, KEEP)
         try:
             ids = {}
             report.check("Jaeger store: every fixture is accepted",
                          lambda: ids.update(_send_all(server, folder)))
-            for case in json.loads((folder / "queries.json").read_text()):
-                expected = sorted({ids.get(name, name) for name in case["ExpectedFixtures"]})
-                report.check(
-                    f"Jaeger store: {case['Caption']} ({case['Query']['ServiceName']})",
-                    lambda q=case["Query"], e=expected: equal(_search(server, q), e, "traces"),
-                )
-            report.check("Jaeger store: a number is not its text", lambda: _types_matter(server))
+            _ask_all(report, server, cases, ids, "live")
+            server.kill()
+            server = Headrope(Path(root) / "data", root, {**KEEP, **FLUSH_SOON})
+            report.check("Jaeger store: flushed after kill -9", lambda: server.wait_until_flushed("spans"))
+            _ask_all(report, server, cases, ids, "from segments")
         finally:
             server.stop()
+
+
+def _ask_all(report, server, cases, ids, where):
+    for case in cases:
+        query = case["Query"]
+        expected = sorted({ids.get(name, name) for name in case["ExpectedFixtures"]})
+        report.check(
+            f"Jaeger store: {case['Caption']} ({query['ServiceName']}), {where}",
+            lambda q=query, e=expected: equal(_search(server, q), e, "traces"),
+        )
+    report.check(f"Jaeger store: a number is not its text, {where}", lambda: _types_matter(server))
 
 
 def _send_all(server, folder):
