@@ -25,7 +25,7 @@ def main(names):
     find_binary()
     report = Report()
     for name in names or SUITES:
-        SUITES[name](report)
+        report.suite(name, SUITES[name])
     return report.finish()
 
 

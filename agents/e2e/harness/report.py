@@ -28,6 +28,15 @@ class Report:
         print(f"ok   {name} ({time.monotonic() - started:.1f} s)", flush=True)
         return True
 
+    def suite(self, name, function):
+        """Runs a suite; what it does not catch itself is one more failed check."""
+        try:
+            function(self)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failed.append(name)
+            print(f"FAIL {name}: {error}", flush=True)
+            traceback.print_exc()
+
     def skip(self, name, reason):
         """Notes a check that cannot run here, with the reason."""
         self.skipped.append(name)
