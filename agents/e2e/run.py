@@ -1,6 +1,6 @@
 """Runs the end-to-end tests against a built server.
 
-    HEADROPE_BIN=target/release/headrope agents/e2e/run.py [clients] [examples] [jaeger-store]
+    HEADROPE_BIN=target/release/headrope agents/e2e/run.py [examples] [jaeger-store] [hostile] [clients]
 
 Needs the packages of python/requirements.txt, `npm ci` in node/, PostgreSQL and Redis. Prints one line
 per check and ends with `N passed, N failed`.
@@ -10,11 +10,17 @@ import sys
 
 import clients
 import examples
+import hostile
 import jaeger_store
 from harness.report import Report
 from harness.server import find_binary
 
-SUITES = {"examples": examples.test, "jaeger-store": jaeger_store.test, "clients": clients.test}
+SUITES = {
+    "examples": examples.test,
+    "jaeger-store": jaeger_store.test,
+    "hostile": hostile.test,
+    "clients": clients.test,
+}
 
 
 def main(names):

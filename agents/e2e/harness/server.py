@@ -76,6 +76,11 @@ class Headrope:
         except (Refused, OSError):
             return False
 
+    @property
+    def pid(self):
+        """The process id."""
+        return self._child.process.pid
+
     def kill(self):
         """Ends the process at once, as a power cut would."""
         return self._child.stop(signal.SIGKILL)
