@@ -28,3 +28,13 @@ fn base() -> Option<PathBuf> {
     let manifest = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
     Some(manifest.parent()?.parent()?.join("shared").join("data"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_is_none() {
+        assert!(shared_data("there is no such folder").is_none());
+    }
+}

@@ -15,6 +15,7 @@ pub mod config;
 mod dice;
 mod emit;
 pub mod fixtures;
+pub mod hostile;
 pub mod oracle;
 mod plan;
 pub mod shop;

@@ -81,7 +81,8 @@ impl Shop {
     }
 
     /// The range cut into slices of `step_s` seconds (rounded up to whole batch windows), in order
-    /// of time. Cheaper than single slices when the step is shorter than the metric interval.
+    /// of time. Cheaper than single slices when the step is shorter than the metric interval. Slices
+    /// are made as they are asked for, so a live stream is a range without an end.
     pub fn slices(&self, range: TimeRange, step_s: u32) -> impl Iterator<Item = Slice> + '_ {
         let window = i64::from(self.world.config.batch_window_s);
         let step = (i64::from(step_s.max(1)) + window - 1) / window * window;

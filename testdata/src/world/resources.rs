@@ -127,7 +127,7 @@ fn instance(seed: u64, home: Home) -> Resource {
     attrs.text("k8s.pod.name", pod);
     attrs.text("k8s.pod.uid", uuid(bits.rotate_left(41)));
     attrs.text("k8s.pod.ip", home.instance.address());
-    attrs.text("container.id", format!("{:064x}", bits.rotate_left(17)));
+    attrs.text("container.id", format!("{:032x}{:032x}", wide(seed, 0x5_0000 + number), bits));
     attrs.int("process.pid", 1 + (bits >> 90) as i64 % 7 * 6);
     attrs.text("process.executable.name", runtime.executable);
     attrs.text("process.runtime.name", runtime.name);

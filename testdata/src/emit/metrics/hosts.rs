@@ -101,11 +101,12 @@ fn disk(interval: &Interval<'_>, host: usize) -> Metric {
     let requests = interval.requests_since_start();
     // The database host writes every order and reads what its cache does not hold.
     let (read, write) = if host == DATABASE_HOST { (5_200.0, 14_000.0) } else { (220.0, 900.0) };
+    let share = 1.0 + 0.07 * host as f64;
     let scans = if host == DATABASE_HOST { slow_sql_seconds(interval) * 85.0 * MIB } else { 0.0 };
     let idle = interval.uptime() * 40_000.0;
     let points = vec![
-        counted("disk.io.direction", "read", requests * read + scans + idle * 0.2),
-        counted("disk.io.direction", "write", requests * write + idle),
+        counted("disk.io.direction", "read", requests * read * share + scans + idle * 0.2),
+        counted("disk.io.direction", "write", requests * write * share + idle),
     ];
     interval.total("system.disk.io", "By", true, points)
 }

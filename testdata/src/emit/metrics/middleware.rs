@@ -13,6 +13,8 @@ use crate::world::services::{REPLICAS, Svc};
 use crate::world::statements::Store;
 
 const MIB: f64 = 1_048_576.0;
+/// Part of the user requests that place an order.
+const ORDERS_PER_REQUEST: f64 = 0.11;
 
 pub(super) fn metrics(interval: &Interval<'_>) -> Vec<ResourceMetrics> {
     let resources = &interval.world.resources;
@@ -41,7 +43,9 @@ fn concurrency(interval: &Interval<'_>, store: Store) -> f64 {
 
 fn postgresql(interval: &Interval<'_>) -> Vec<Metric> {
     let db = "postgresql.database.name";
-    let active = concurrency(interval, Store::Orders);
+    // What a sample at the busiest instant sees: two standard deviations of a Poisson count.
+    let mean = concurrency(interval, Store::Orders);
+    let active = mean + 2.0 * mean.sqrt();
     let slow = interval.moment.slow_sql;
     let requests = interval.requests_since_start();
     let locks = [
@@ -61,7 +65,7 @@ fn postgresql(interval: &Interval<'_>) -> Vec<Metric> {
     ];
     vec![
         interval.total("postgresql.backends", "1", false, vec![counted(db, "orders", 300.0)]),
-        interval.total("postgresql.backends.by_state", "1", false, states),
+        interval.gauge("pg_stat_activity_count", "1", states),
         interval.gauge("postgresql.connection.max", "{connection}", one(500.0)),
         interval.total(
             "postgresql.commits",
@@ -144,9 +148,11 @@ fn kafka(interval: &Interval<'_>) -> Vec<Metric> {
             lag.push((attrs.take(), whole(rate / 3.0 * 0.05 + 2.0 * noise)));
         }
     }
-    for partition in 0..3 {
-        let offset = interval.requests_since_start() * 0.07 / 3.0 + f64::from(partition);
-        offsets.push(counted("partition", &partition.to_string(), offset));
+    for partition in 0..3i64 {
+        let offset = interval.requests_since_start() * ORDERS_PER_REQUEST / 3.0 + partition as f64;
+        let mut attrs = Attrs::with_capacity(2);
+        attrs.text("topic", "orders").int("partition", partition);
+        offsets.push((attrs.take(), whole(offset)));
     }
     vec![
         interval.gauge("kafka.consumer_group.lag", "{message}", lag),
