@@ -2,7 +2,7 @@
 //!
 //! Service is `service.name` of the resource (`unknown_service` when missing or empty), operation is
 //! the span name, duration is end minus start. It keeps every duration and every span's identity:
-//! about 130 bytes a span, and the set of log terms.
+//! about 130 bytes a span, log terms included.
 
 mod rank;
 mod terms;
