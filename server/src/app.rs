@@ -60,7 +60,8 @@ impl Node {
 
     /// Serves until `stop`, then stops in order.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let router = http::router(self.site, self.addresses_of());
+        let addresses = self.addresses()?;
+        let router = http::router(self.site, addresses);
         let drained = stop.clone().cancelled_owned();
         let pages = axum::serve(self.listener, router).with_graceful_shutdown(drained);
         let intake = self.collector.serve(stop.clone());
@@ -76,10 +77,6 @@ impl Node {
         tracing::info!("stopping: writing what is live into segments");
         let closed = self.engine.shutdown().await.context("cannot close the data directory");
         intake.and(pages).and(closed)
-    }
-
-    fn addresses_of(&self) -> Option<Addresses> {
-        self.addresses().ok()
     }
 }
 
