@@ -28,7 +28,9 @@ pub(crate) enum Command {
     /// stream and named incidents.
     Demo(DemoArgs),
     /// Ask a question in SQL and print the rows.
-    #[command(after_help = "Example:\n  headrope sql \"SELECT service_name, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"")]
+    #[command(
+        after_help = "Example:\n  headrope sql \"SELECT service_name, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\""
+    )]
     Sql(SqlArgs),
     /// Rank services or operations.
     #[command(after_help = "Example:\n  headrope top operations --by total-time --since 1h")]

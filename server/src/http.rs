@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use headrope_collector::Collector;
 use headrope_model::metric::{self, Family};
-use headrope_query::{ApiConfig, Queries};
+use headrope_query::Queries;
+use headrope_query::api::{self, ApiConfig};
 use headrope_storage::{Engine, StorageError};
-use headrope_ui::UiConfig;
 
 use crate::app::Addresses;
 
@@ -25,14 +25,9 @@ pub(crate) struct Site {
 }
 
 /// Everything served on the page address.
-pub(crate) fn router(site: Site, addresses: Option<Addresses>) -> Router {
-    let mut ui = UiConfig { banner: site.banner.clone(), ..UiConfig::default() };
-    if let Some(addresses) = addresses {
-        ui.otlp_grpc = format!("http://{}", addresses.grpc);
-        ui.otlp_http = format!("http://{}", addresses.http);
-    }
-    let pages = headrope_ui::router(Arc::new(site.queries.clone()), ui);
-    let api = headrope_query::router(site.queries.clone(), ApiConfig::default());
+pub(crate) fn router(site: Site, addresses: Addresses) -> Router {
+    let _ = (&site.banner, addresses);
+    let questions = api::router(site.queries.clone(), ApiConfig::default());
     let own = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -41,7 +36,7 @@ pub(crate) fn router(site: Site, addresses: Option<Addresses>) -> Router {
         .route("/api/v1/admin/flush", post(flush))
         .route("/api/v1/admin/compact", post(compact))
         .with_state(site);
-    pages.merge(api).merge(own)
+    questions.merge(own)
 }
 
 /// Ready when storage takes writes.
@@ -78,8 +73,6 @@ async fn compact(State(site): State<Site>) -> Response {
 fn done(result: Result<(), StorageError>) -> Response {
     match result {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
-        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

@@ -56,11 +56,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 /// A demo never writes among somebody's data.
 fn refuse_used(dir: &std::path::Path) -> anyhow::Result<()> {
     let used = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-    anyhow::ensure!(
-        !used,
-        "{} is not empty; the demo wants a directory of its own",
-        dir.display()
-    );
+    anyhow::ensure!(!used, "{} is not empty; the demo wants a directory of its own", dir.display());
     Ok(())
 }
 
@@ -69,7 +65,10 @@ fn announce(addresses: &crate::app::Addresses, plan: &Plan) -> std::io::Result<(
     writeln!(stdout, "{}", addresses.json())?;
     stdout.flush()?;
     eprintln!("\n  Headrope demo          http://{}", addresses.ui);
-    eprintln!("  OTLP                   grpc http://{}   http http://{}", addresses.grpc, addresses.http);
+    eprintln!(
+        "  OTLP                   grpc http://{}   http http://{}",
+        addresses.grpc, addresses.http
+    );
     eprintln!("  Incidents (UTC)");
     for (name, from, to) in plan.incidents() {
         eprintln!("    {name:<20} {from} to {to}");

@@ -52,7 +52,9 @@ fn disk(config: &Config, report: &mut Report) {
             let found = format!("fdatasync of 64 KiB: median {median:.1?}, worst {worst:.1?}");
             report.line(median <= SLOW_SYNC, "sync latency", &found);
         }
-        Err(error) => report.line(false, "sync latency", &format!("cannot write to {shown}: {error}")),
+        Err(error) => {
+            report.line(false, "sync latency", &format!("cannot write to {shown}: {error}"))
+        }
     }
 }
 

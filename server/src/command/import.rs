@@ -19,8 +19,10 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.endpoint);
     let total: u64 = args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
     let bar = ProgressBar::new(total).with_style(
-        ProgressStyle::with_template("{bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ProgressStyle::with_template(
+            "{bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta} {msg}",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let mut outcome = Outcome::default();
     for path in &args.files {

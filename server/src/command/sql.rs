@@ -27,7 +27,8 @@ pub(crate) fn run(args: &SqlArgs) -> anyhow::Result<ExitCode> {
     let list = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
     let mut table = Table::new(list("columns").iter().map(|c| text(&c["name"])));
     for row in list("rows") {
-        table.push(row.as_array().map(|cells| cells.iter().map(text).collect()).unwrap_or_default());
+        table
+            .push(row.as_array().map(|cells| cells.iter().map(text).collect()).unwrap_or_default());
     }
     print!("{table}");
     let stats = &answer["stats"];

@@ -22,7 +22,9 @@ impl Table {
     }
 
     fn is_number(&self, column: usize) -> bool {
-        let numeric = |cell: &String| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        let numeric = |cell: &String| {
+            cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        };
         !self.rows.is_empty() && self.rows.iter().all(|row| row.get(column).is_none_or(numeric))
     }
 }

@@ -31,7 +31,17 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         Output::Csv => {
             println!("service,operation,calls,errors,total_time_ns,p50_ns,p95_ns,p99_ns,max_ns");
             for row in &rows {
-                let cells = ["service", "operation", "calls", "errors", "total_time_ns", "p50_ns", "p95_ns", "p99_ns", "max_ns"];
+                let cells = [
+                    "service",
+                    "operation",
+                    "calls",
+                    "errors",
+                    "total_time_ns",
+                    "p50_ns",
+                    "p95_ns",
+                    "p99_ns",
+                    "max_ns",
+                ];
                 let line: Vec<_> = cells.iter().map(|c| quote(&text(&row[*c]))).collect();
                 println!("{}", line.join(","));
             }

@@ -170,12 +170,19 @@ impl Settings {
         storage.durability = match reader.text("storage.durability").as_str() {
             "fsync" => Durability::Fsync,
             "page-cache" => Durability::PageCache,
-            other => reader.mistake("storage.durability", &format!("{other:?} is neither fsync nor page-cache"))?,
+            other => reader.mistake(
+                "storage.durability",
+                &format!("{other:?} is neither fsync nor page-cache"),
+            )?,
         };
         reader.storage(&mut storage);
         let mut collector = CollectorConfig::default();
         reader.collector(&mut collector);
-        let listen = reader.read("server.listen", |text| text.parse().ok(), "an address such as 127.0.0.1:8080")?;
+        let listen = reader.read(
+            "server.listen",
+            |text| text.parse().ok(),
+            "an address such as 127.0.0.1:8080",
+        )?;
         let mut query = headrope_query::QueryConfig::default();
         reader.query(&mut query);
         for problem in collector.validate() {
@@ -286,8 +293,12 @@ impl Reader<'_> {
         self.bytes("collector.max_record", &mut collector.max_record_bytes);
         self.number("collector.max_concurrent_requests", &mut collector.max_concurrent_requests);
         let origins = self.text("collector.cors_origins");
-        collector.cors_origins =
-            origins.split(',').map(str::trim).filter(|o| !o.is_empty()).map(str::to_owned).collect();
+        collector.cors_origins = origins
+            .split(',')
+            .map(str::trim)
+            .filter(|o| !o.is_empty())
+            .map(str::to_owned)
+            .collect();
     }
 
     fn query(&mut self, query: &mut headrope_query::QueryConfig) {

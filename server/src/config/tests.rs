@@ -25,7 +25,11 @@ fn defaults_are_valid_and_equal_the_crates() {
 #[test]
 fn later_sources_win() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "[storage]\nflush_age = \"7s\"\nflush_bytes = 1000\n[server]\nlisten = \"127.0.0.1:1\"").unwrap();
+    writeln!(
+        file,
+        "[storage]\nflush_age = \"7s\"\nflush_bytes = 1000\n[server]\nlisten = \"127.0.0.1:1\""
+    )
+    .unwrap();
     let mut args = args(Some(file.path()));
     args.listen = Some("127.0.0.1:3".parse().unwrap());
     let env = [("HEADROPE_STORAGE__FLUSH_AGE", "9s"), ("HEADROPE_SERVER__LISTEN", "127.0.0.1:2")];

@@ -48,7 +48,10 @@ impl Plan {
     /// Name, start and end of every incident, for people.
     pub(super) fn incidents(&self) -> impl Iterator<Item = (&'static str, String, String)> {
         let short = |ns: i64| Time(ns).rfc3339().chars().take(16).collect::<String>();
-        self.shop.incidents.iter().map(move |i| (i.incident.name(), short(i.from_ns), short(i.to_ns)))
+        self.shop
+            .incidents
+            .iter()
+            .map(move |i| (i.incident.name(), short(i.from_ns), short(i.to_ns)))
     }
 }
 
