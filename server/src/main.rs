@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod bench;
 mod cli;
 mod client;
 mod command;

@@ -137,7 +137,8 @@ impl Server {
     /// Asks the process to end (SIGTERM) and waits until it does.
     pub(crate) fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().context("cannot run kill")?;
+        let sent =
+            Command::new("kill").args(["-TERM", &pid]).status().context("cannot run kill")?;
         ensure!(sent.success(), "kill -TERM {pid} failed");
         let began = Instant::now();
         loop {
