@@ -1,1 +1,0 @@
-//! The routes over a seeded data set.

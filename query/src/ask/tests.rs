@@ -1,1 +1,0 @@
-//! The typed answers against an oracle.

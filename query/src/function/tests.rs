@@ -1,1 +1,0 @@
-//! Functions over hand-made batches.
