@@ -12,4 +12,4 @@ pub mod error;
 mod queries;
 
 pub use error::QueryError;
-pub use queries::Queries;
+pub use queries::{Answer, Queries};

@@ -92,7 +92,8 @@ pub(crate) async fn serve(
     let Some(asset) = BUNDLE.files.iter().find(|a| a.name == name) else {
         return (StatusCode::NOT_FOUND, "no such asset\n").into_response();
     };
-    let cache = if hash == BUNDLE.hash { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let cache =
+        if hash == BUNDLE.hash { "public, max-age=31536000, immutable" } else { "no-cache" };
     let text = |name: header::HeaderName| {
         headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     };
@@ -100,7 +101,8 @@ pub(crate) async fn serve(
         let t = t.trim();
         t == "*" || t.trim_start_matches("W/") == asset.tag
     });
-    let zipped = accepts_gzip(text(header::ACCEPT_ENCODING)).then_some(asset.gzip.as_deref()).flatten();
+    let zipped =
+        accepts_gzip(text(header::ACCEPT_ENCODING)).then_some(asset.gzip.as_deref()).flatten();
     let mut response = match (same, zipped) {
         (true, _) => StatusCode::NOT_MODIFIED.into_response(),
         (false, Some(packed)) => packed.to_vec().into_response(),

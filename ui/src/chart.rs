@@ -103,8 +103,7 @@ pub(crate) fn red(series: &Series, zone: &Zone) -> Red {
         })
         .collect();
     let worst = points.iter().map(|p| p.p99_ns).max().unwrap_or(0);
-    latency.summary =
-        format!("Latency percentiles; p99 is at most {}.", number::duration(worst));
+    latency.summary = format!("Latency percentiles; p99 is at most {}.", number::duration(worst));
 
     let mut errors = chart("errors", "Errors", "share", "bars", series);
     let share = |p: &headrope_query::answer::service::SeriesPoint| {
@@ -164,8 +163,7 @@ pub(crate) fn volume(volume: &LogVolume) -> Chart {
 }
 
 /// Tones of lines that only differ by label.
-const TONES: [&str; 8] =
-    ["svc-0", "svc-1", "svc-2", "svc-3", "svc-4", "svc-5", "svc-6", "svc-7"];
+const TONES: [&str; 8] = ["svc-0", "svc-1", "svc-2", "svc-3", "svc-4", "svc-5", "svc-6", "svc-7"];
 
 /// One chart per resource metric, at most eight lines each (the greatest ones).
 pub(crate) fn resources(series: &[MetricSeries]) -> Vec<Chart> {
@@ -186,10 +184,8 @@ fn resource(at: usize, name: &str, series: &[MetricSeries]) -> Chart {
     let all = mine.len();
     mine.truncate(TONES.len());
     let unit = mine.first().map_or("", |s| s.unit.as_str()).to_owned();
-    let times: Vec<i64> = mine
-        .first()
-        .map(|s| s.times.iter().map(|t| t.0 / 1_000_000).collect())
-        .unwrap_or_default();
+    let times: Vec<i64> =
+        mine.first().map(|s| s.times.iter().map(|t| t.0 / 1_000_000).collect()).unwrap_or_default();
     let highest = mine.iter().map(|s| peak(s)).fold(f64::NEG_INFINITY, f64::max);
     let factor = match unit.as_str() {
         "s" => 1e9,
@@ -206,7 +202,8 @@ fn resource(at: usize, name: &str, series: &[MetricSeries]) -> Chart {
         })
         .collect();
     let hidden = all.saturating_sub(TONES.len());
-    let more = if hidden > 0 { format!(" {hidden} lower series are not drawn.") } else { String::new() };
+    let more =
+        if hidden > 0 { format!(" {hidden} lower series are not drawn.") } else { String::new() };
     Chart {
         id: format!("resource-{at}"),
         title: name.to_owned(),

@@ -47,7 +47,8 @@ fn kind(error: &QueryError) -> (StatusCode, &'static str) {
 }
 
 fn advice(status: StatusCode, view: &View) -> Vec<Advice> {
-    let again = Advice { text: "Try the same again.", href: view.here().to_string(), label: "Retry" };
+    let again =
+        Advice { text: "Try the same again.", href: view.here().to_string(), label: "Retry" };
     let shorter = Advice {
         text: "Look at less time.",
         href: view.without("to").set("from", "now-15m").to_string(),

@@ -80,6 +80,9 @@ mod tests {
         assert_eq!(field("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
         assert_eq!(field("-12.5"), "-12.5");
         assert_eq!(field("a,b\nc"), "\"a,b\nc\"");
-        assert_eq!(csv(&["a", "b"], [vec!["1".into(), "@x".into()]].into_iter()), "a,b\r\n1,'@x\r\n");
+        assert_eq!(
+            csv(&["a", "b"], [vec!["1".into(), "@x".into()]].into_iter()),
+            "a,b\r\n1,'@x\r\n"
+        );
     }
 }

@@ -137,7 +137,9 @@ impl Frame {
     /// An icon of the sprite; the name is one of ours, never telemetry.
     pub(crate) fn icon(&self, name: &str) -> String {
         let sprite = assets::address("icons.svg");
-        format!("<svg class=\"icon\" aria-hidden=\"true\"><use href=\"{sprite}#{name}\"></use></svg>")
+        format!(
+            "<svg class=\"icon\" aria-hidden=\"true\"><use href=\"{sprite}#{name}\"></use></svg>"
+        )
     }
 
     /// Address of a static file.
@@ -186,9 +188,9 @@ fn labels(view: &View) -> (String, String) {
     let (from, to) = (view.range.from(), view.range.to());
     let zone = &view.zone;
     let detail = format!("{} – {} {}", zone.second(from), zone.second(to), zone.label(to));
-    let quick = QUICK.iter().find(|(q, _)| {
-        view.window.to.to_string() == "now" && view.window.from.to_string() == *q
-    });
+    let quick = QUICK
+        .iter()
+        .find(|(q, _)| view.window.to.to_string() == "now" && view.window.from.to_string() == *q);
     let label = quick.map_or_else(
         || {
             let end = if zone.second(from).get(..10) == zone.second(to).get(..10) {
@@ -196,7 +198,11 @@ fn labels(view: &View) -> (String, String) {
             } else {
                 zone.minute(to)
             };
-            format!("{} – {end} · {}", zone.minute(from), number::duration(view.range.duration_ns()))
+            format!(
+                "{} – {end} · {}",
+                zone.minute(from),
+                number::duration(view.range.duration_ns())
+            )
         },
         |(_, words)| (*words).to_owned(),
     );

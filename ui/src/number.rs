@@ -72,8 +72,7 @@ pub fn duration(ns: i64) -> String {
 }
 
 fn long(seconds: u64) -> String {
-    let (d, h, m, s) =
-        (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let (d, h, m, s) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     match (d, h) {
         (0, 0) => format!("{m} m {s:02} s"),
         (0, _) => format!("{h} h {m:02} m"),
@@ -154,8 +153,12 @@ pub fn with_unit(value: f64, unit: &str) -> String {
 /// Bytes with a binary prefix: `1.5 GiB`.
 #[must_use]
 pub fn bytes(value: f64) -> String {
-    const UNITS: [(f64, &str); 4] =
-        [(1_099_511_627_776.0, "TiB"), (1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB")];
+    const UNITS: [(f64, &str); 4] = [
+        (1_099_511_627_776.0, "TiB"),
+        (1_073_741_824.0, "GiB"),
+        (1_048_576.0, "MiB"),
+        (1024.0, "KiB"),
+    ];
     for (unit, name) in UNITS {
         if value.abs() >= unit {
             return format!("{} {name}", digits(value / unit));

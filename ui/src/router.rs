@@ -9,7 +9,9 @@ use axum::middleware::map_response;
 use axum::routing::get;
 
 use crate::error::PageError;
-use crate::page::{logs, operation, overview, search, service, services, spark, sql, trace, trace_data, traces};
+use crate::page::{
+    logs, operation, overview, search, service, services, spark, sql, trace, trace_data, traces,
+};
 use crate::trace_cache::TraceCache;
 use crate::view::View;
 use crate::{Answers, Ui, UiConfig, assets, security};

@@ -23,7 +23,13 @@ pub(crate) fn during(column: &str, range: TimeRange) -> String {
 pub(crate) const ENTRY: &str = "(kind IN ('SERVER', 'CONSUMER') OR parent_span_id IS NULL)";
 
 /// Calls, errors and latency by some columns.
-pub(crate) fn figures(by: &str, range: TimeRange, condition: &str, order: &str, limit: usize) -> String {
+pub(crate) fn figures(
+    by: &str,
+    range: TimeRange,
+    condition: &str,
+    order: &str,
+    limit: usize,
+) -> String {
     format!(
         "SELECT {by},\n  count(*) AS calls,\n  \
          sum(CASE WHEN status_code = 'ERROR' THEN 1 ELSE 0 END) AS errors,\n  \

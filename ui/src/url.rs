@@ -121,7 +121,8 @@ fn decode(text: &str) -> String {
 }
 
 fn hex_pair(pair: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(pair).ok().filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    let text =
+        std::str::from_utf8(pair).ok().filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit()))?;
     u8::from_str_radix(text, 16).ok()
 }
 

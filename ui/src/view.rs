@@ -73,15 +73,16 @@ impl View {
     /// Reads the state of a page.
     pub(crate) fn read(path: &str, raw_query: &str, cookies: &str, now: i64, ui: &Ui) -> Self {
         let pairs = parse_query(raw_query);
-        let first =
-            |key: &str| pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+        let first = |key: &str| pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
         let zone_choice = first("tz")
             .or_else(|| cookie(cookies, "hr_tz"))
             .unwrap_or(&ui.config.time_zone)
             .to_owned();
         let mut notice = None;
         let zone = match zone_choice.as_str() {
-            "browser" => cookie(cookies, "hr_browser_tz").and_then(Zone::find).unwrap_or(Zone::utc()),
+            "browser" => {
+                cookie(cookies, "hr_browser_tz").and_then(Zone::find).unwrap_or(Zone::utc())
+            }
             name => Zone::find(name).unwrap_or_else(|| {
                 let shown: String = name.chars().take(40).collect();
                 notice = Some(format!("No time zone is called “{shown}”. Showing UTC."));
@@ -108,7 +109,7 @@ impl View {
 
     /// First value of a page parameter, if it is there and not empty.
     pub(crate) fn param(&self, key: &str) -> Option<&str> {
-        self.params(key).next()
+        self.pairs.iter().find(|(k, v)| k == key && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 
     /// First value of a page parameter, even if it is empty.
@@ -207,6 +208,12 @@ impl FromRequestParts<Ui> for View {
     async fn from_request_parts(parts: &mut Parts, ui: &Ui) -> Result<Self, Infallible> {
         let cookies = parts.headers.get(COOKIE).and_then(|c| c.to_str().ok()).unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self::read(parts.uri.path(), query, &cookies.replace("%2F", "/"), (ui.config.clock)(), ui))
+        Ok(Self::read(
+            parts.uri.path(),
+            query,
+            &cookies.replace("%2F", "/"),
+            (ui.config.clock)(),
+            ui,
+        ))
     }
 }

@@ -106,8 +106,14 @@ impl Window {
     ///
     /// # Errors
     /// A sentence that says which parameter is wrong and what would be right.
-    pub fn parse(from: Option<&str>, to: Option<&str>, zone: &Zone, now: i64) -> Result<Self, String> {
-        let end = |name: &str, text: Option<&str>, default: End| match text.filter(|t| !t.is_empty()) {
+    pub fn parse(
+        from: Option<&str>,
+        to: Option<&str>,
+        zone: &Zone,
+        now: i64,
+    ) -> Result<Self, String> {
+        let end = |name: &str, text: Option<&str>, default: End| {
+            match text.filter(|t| !t.is_empty()) {
             None => Ok(default),
             Some(text) => End::parse(text, zone).ok_or_else(|| {
                 let shown: String = text.chars().take(40).collect();
@@ -116,6 +122,7 @@ impl Window {
                      Showing the last hour."
                 )
             }),
+        }
         };
         let to = end("end", to, End::Ago(0))?;
         let from = match (from.filter(|t| !t.is_empty()), to) {

@@ -48,7 +48,9 @@ fn all_pages() -> Vec<(&'static str, String)> {
         ("operation", "/services/checkout/operations/POST%20%2Fcheckout".to_owned()),
         (
             "operation",
-            format!("/services/{HOSTILE_PATH}/operations/%3Cimg%20src%3Dx%20onerror%3Dalert%282%29%3E"),
+            format!(
+                "/services/{HOSTILE_PATH}/operations/%3Cimg%20src%3Dx%20onerror%3Dalert%282%29%3E"
+            ),
         ),
         ("traces", format!("/traces?service={HOSTILE_PATH}&tag=a%3D%3Cb%3E&min=1ms&status=error")),
         ("trace", format!("/traces/{SHOP}")),
@@ -113,7 +115,10 @@ async fn hostile_names_stay_text() {
         assert!(!html.contains("\"\"onload"), "{path}");
     }
     let html = page("/services").await;
-    assert!(html.contains("&#60;script&#62;alert(1)&#60;/script&#62;") || html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(
+        html.contains("&#60;script&#62;alert(1)&#60;/script&#62;")
+            || html.contains("&lt;script&gt;alert(1)&lt;/script&gt;")
+    );
     assert!(page(&format!("/services/{HOSTILE_PATH}")).await.contains("410 ms"), "{HOSTILE}");
 }
 
@@ -150,7 +155,13 @@ async fn pages_show_the_shop() {
         assert!(services.contains(part), "{part}");
     }
     let service = page("/services/checkout").await;
-    for part in ["postgresql orders", "system.cpu.utilization", "SELECT orders", "184 ms", "Recent failures"] {
+    for part in [
+        "postgresql orders",
+        "system.cpu.utilization",
+        "SELECT orders",
+        "184 ms",
+        "Recent failures",
+    ] {
         assert!(service.contains(part), "{part}");
     }
     let operation = page("/services/checkout/operations/POST%20%2Fcheckout").await;
@@ -158,7 +169,14 @@ async fn pages_show_the_shop() {
         assert!(operation.contains(part), "{part}");
     }
     let trace = page(&format!("/traces/{SHOP}")).await;
-    for part in ["2.44 s", "28", "the deepest failing span", "did not arrive", "payments.example", "fraud-check"] {
+    for part in [
+        "2.44 s",
+        "28",
+        "the deepest failing span",
+        "did not arrive",
+        "payments.example",
+        "fraud-check",
+    ] {
         assert!(trace.contains(part), "{part}");
     }
     let logs = page("/logs").await;
@@ -176,7 +194,9 @@ async fn links_keep_the_time_and_the_zone() {
     assert!(html.contains("Asia/Kolkata (UTC+5:30)"));
     let hrefs = html.split("href=\"").skip(1).filter_map(|r| r.split('"').next());
     let mut seen = 0;
-    for href in hrefs.filter(|h| h.starts_with("/services/") || h.starts_with("/traces") || *h == "/") {
+    for href in
+        hrefs.filter(|h| h.starts_with("/services/") || h.starts_with("/traces") || *h == "/")
+    {
         let href = href.replace("&#38;", "&").replace("&amp;", "&");
         assert!(href.contains("from=2026-11-20T20%3A00%3A00Z"), "{href}");
         assert!(href.contains("tz=Asia%2FKolkata"), "{href}");
@@ -198,7 +218,9 @@ async fn a_link_from_a_page_opens_what_it_says() {
     assert!(links.len() > 30);
     for link in links {
         let html = page(&link).await;
-        assert!(html.contains("data-page=\"operation\"") && html.contains("data-testid=\"exemplars\""));
+        assert!(
+            html.contains("data-page=\"operation\"") && html.contains("data-testid=\"exemplars\"")
+        );
     }
 }
 
@@ -206,7 +228,9 @@ async fn a_link_from_a_page_opens_what_it_says() {
 async fn times_follow_the_zone_of_address_and_cookie() {
     let utc = page(&format!("/traces/{SHOP}")).await;
     assert!(utc.contains("2026-11-20 23:05:30.000"));
-    let berlin = send(app(Mood::Shop), &format!("/traces/{SHOP}"), &[("cookie", "hr_tz=Europe/Berlin")]).await;
+    let berlin =
+        send(app(Mood::Shop), &format!("/traces/{SHOP}"), &[("cookie", "hr_tz=Europe/Berlin")])
+            .await;
     assert!(text(berlin).await.contains("2026-11-21 00:05:30.000"));
     let cookies = "a=b; hr_tz=browser; hr_browser_tz=America/New_York";
     let browser = send(app(Mood::Shop), &format!("/traces/{SHOP}"), &[("cookie", cookies)]).await;
@@ -233,10 +257,14 @@ async fn the_search_box_knows_where_to_go() {
         (SHOP.to_owned(), format!("/traces/{SHOP}?from=now-6h")),
         ("checkout".to_owned(), "/services/checkout?from=now-6h".to_owned()),
         ("fraud".to_owned(), "/services/fraud-check?from=now-6h".to_owned()),
-        ("http.route%3D%2Fcheckout".to_owned(), "/traces?from=now-6h&tag=http.route%3D%2Fcheckout".to_owned()),
+        (
+            "http.route%3D%2Fcheckout".to_owned(),
+            "/traces?from=now-6h&tag=http.route%3D%2Fcheckout".to_owned(),
+        ),
         ("read+timed+out".to_owned(), "/logs?from=now-6h&q=read%20timed%20out".to_owned()),
     ] {
-        let response = send(app(Mood::Shop), &format!("/ui/search?from=now-6h&q={asked}"), &[]).await;
+        let response =
+            send(app(Mood::Shop), &format!("/ui/search?from=now-6h&q={asked}"), &[]).await;
         assert_eq!(response.headers()[header::LOCATION].to_str().unwrap(), want);
     }
 }
@@ -265,7 +293,10 @@ async fn empty_pages_print_the_command_that_fills_them() {
         let response = send(app(Mood::Empty), path, &[]).await;
         assert_eq!(response.status(), StatusCode::OK);
         let html = text(response).await;
-        assert!(html.contains("export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318"), "{path}");
+        assert!(
+            html.contains("export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318"),
+            "{path}"
+        );
     }
     let narrow = send(app(Mood::Empty), "/traces?service=x", &[]).await;
     assert!(text(narrow).await.contains("No trace matches"));
@@ -305,7 +336,8 @@ async fn a_huge_trace_is_read_by_window() {
     assert!(html.len() < 400_000, "{} bytes", html.len());
     assert!(html.contains("12,000"));
     let get = |what: &'static str| async move {
-        let body = text(send(app(Mood::Shop), &format!("/ui/traces/{BIG}/{what}"), &[]).await).await;
+        let body =
+            text(send(app(Mood::Shop), &format!("/ui/traces/{BIG}/{what}"), &[]).await).await;
         serde_json::from_str::<serde_json::Value>(&body).unwrap()
     };
     let shape = get("shape").await;

@@ -118,9 +118,8 @@ pub(crate) async fn page(State(ui): State<Ui>, mut view: View) -> Result<Respons
             cursor: None,
         }
     });
-    let (found, volume) =
-        try_join!(ui.answers.search_logs(&query), ui.answers.log_volume(&query))
-            .map_err(|e| view.fail(&ui, &e))?;
+    let (found, volume) = try_join!(ui.answers.search_logs(&query), ui.answers.log_volume(&query))
+        .map_err(|e| view.fail(&ui, &e))?;
     if let Some(format) = Format::of(&view) {
         return Ok(file(format, &found.logs));
     }

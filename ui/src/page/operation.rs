@@ -101,13 +101,14 @@ pub(crate) async fn page(
         spans: SpanScope::All,
     };
     let search = search(&view, &service, &operation);
-    let (latency, slow) =
-        try_join!(ui.answers.latency(&query), ui.answers.search_traces(&search))
-            .map_err(|e| view.fail(&ui, &e))?;
+    let (latency, slow) = try_join!(ui.answers.latency(&query), ui.answers.search_traces(&search))
+        .map_err(|e| view.fail(&ui, &e))?;
     if let Some(format) = Format::of(&view) {
         let header = ["from_ns", "to_ns", "calls", "errors"];
         return Ok(format.send("latency", &latency.histogram, &header, |b| {
-            [b.from_ns, b.to_ns].map(|v| v.to_string()).into_iter()
+            [b.from_ns, b.to_ns]
+                .map(|v| v.to_string())
+                .into_iter()
                 .chain([b.count, b.errors].map(|v| v.to_string()))
                 .collect()
         }));
@@ -204,7 +205,9 @@ fn heat_data(heat: &Heatmap, traces: &Url) -> Heat {
 /// The fullest cells among the slow half, newest first among equals: where one would click.
 fn heat_rows(view: &View, heat: &Heatmap, traces: &Url) -> Vec<HeatRow> {
     let mut cells: Vec<_> = heat.cells.iter().collect();
-    cells.sort_by_key(|c| (std::cmp::Reverse(c.errors), std::cmp::Reverse(c.b), std::cmp::Reverse(c.t)));
+    cells.sort_by_key(|c| {
+        (std::cmp::Reverse(c.errors), std::cmp::Reverse(c.b), std::cmp::Reverse(c.t))
+    });
     cells
         .into_iter()
         .take(HEAT_ROWS)

@@ -78,10 +78,9 @@ pub(crate) async fn prefs(State(ui): State<Ui>, view: View) -> Result<Response, 
     if let Some(zone) = view.param("zone") {
         let name = match zone {
             "browser" => "browser".to_owned(),
-            other => Zone::find(other)
-                .ok_or_else(|| unknown_zone(&ui, &view, other))?
-                .name()
-                .to_owned(),
+            other => {
+                Zone::find(other).ok_or_else(|| unknown_zone(&ui, &view, other))?.name().to_owned()
+            }
         };
         remember("hr_tz", &name);
     }

@@ -251,8 +251,17 @@ fn sort(rows: &mut [OperationRow], order: Order) {
 }
 
 fn file(format: Format, rows: &[OperationRow]) -> Response {
-    let header =
-        ["operation", "kind", "calls", "errors", "p50_ns", "p95_ns", "p99_ns", "max_ns", "total_time_ns"];
+    let header = [
+        "operation",
+        "kind",
+        "calls",
+        "errors",
+        "p50_ns",
+        "p95_ns",
+        "p99_ns",
+        "max_ns",
+        "total_time_ns",
+    ];
     format.send("operations", rows, &header, |r| {
         vec![
             r.operation.clone(),

@@ -4,9 +4,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use futures::try_join;
+use headrope_query::QueryError;
 use headrope_query::answer::service::{RankScope, ServiceRow, TopQuery, TopRow};
 use headrope_query::answer::{RankBy, SpanScope};
-use headrope_query::QueryError;
 
 use super::Start;
 use crate::error::{PageError, render};
@@ -47,7 +47,6 @@ struct Row {
     hosts_all: String,
     cells: Cells,
     width: String,
-    last_seen: String,
 }
 
 #[derive(Template)]
@@ -149,8 +148,18 @@ async fn ranking_file(
         .top(&TopQuery { by, limit: 1000, ..base })
         .await
         .map_err(|e| view.fail(ui, &e))?;
-    let header =
-        ["service", "operation", "calls", "errors", "p50_ns", "p95_ns", "p99_ns", "max_ns", "total_time_ns", "share"];
+    let header = [
+        "service",
+        "operation",
+        "calls",
+        "errors",
+        "p50_ns",
+        "p95_ns",
+        "p99_ns",
+        "max_ns",
+        "total_time_ns",
+        "share",
+    ];
     Ok(format.send("ranking", &rows, &header, |r| {
         vec![
             r.service.clone(),
@@ -168,8 +177,19 @@ async fn ranking_file(
 }
 
 const HEADER: [&str; 13] = [
-    "service", "language", "versions", "instances", "hosts", "calls", "errors", "p50_ns", "p95_ns",
-    "p99_ns", "max_ns", "total_time_ns", "last_seen",
+    "service",
+    "language",
+    "versions",
+    "instances",
+    "hosts",
+    "calls",
+    "errors",
+    "p50_ns",
+    "p95_ns",
+    "p99_ns",
+    "max_ns",
+    "total_time_ns",
+    "last_seen",
 ];
 
 fn fields(r: &ServiceRow) -> Vec<String> {
@@ -196,7 +216,8 @@ fn choices(view: &View, key: &str, options: &[(&str, &str)]) -> Vec<Choice> {
         .iter()
         .map(|(value, label)| Choice {
             label: (*label).to_owned(),
-            href: if value.is_empty() { view.without(key) } else { view.with(key, value) }.to_string(),
+            href: if value.is_empty() { view.without(key) } else { view.with(key, value) }
+                .to_string(),
             icon: "",
             active: chosen == *value,
         })
@@ -273,7 +294,6 @@ fn inventory_rows(view: &View, rows: &[ServiceRow]) -> Vec<Row> {
             hosts_all: r.hosts.join(", "),
             cells: Cells::of(&r.stats),
             width: pct(r.stats.total_time_ns as f64 / most),
-            last_seen: view.zone.milli(r.last_seen.0),
         })
         .collect()
 }

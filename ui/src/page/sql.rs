@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use headrope_model::schema::{self, Column};
 use headrope_model::DataSet;
+use headrope_model::schema::{self, Column};
 use serde::Serialize;
 
 use crate::error::render;

@@ -92,8 +92,7 @@ pub(crate) async fn page(
 fn build(ui: &Ui, view: &View, trace: &Trace) -> Page {
     let palette = Palette::of(trace);
     let root = trace.spans.first();
-    let (service, name) =
-        root.map_or(("–", "–"), |s| (s.service.as_str(), s.name.as_str()));
+    let (service, name) = root.map_or(("–", "–"), |s| (s.service.as_str(), s.name.as_str()));
     let start = trace.start_time.0;
     let (selected, why) = trace_data::selected(trace, view.param("span"));
     Page {

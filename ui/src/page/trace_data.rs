@@ -191,11 +191,7 @@ async fn load(ui: &Ui, view: &View, id: &str) -> Result<Arc<Trace>, Box<Response
 }
 
 /// `GET /ui/traces/{id}/shape`.
-pub(crate) async fn shape_of(
-    State(ui): State<Ui>,
-    Path(id): Path<String>,
-    view: View,
-) -> Response {
+pub(crate) async fn shape_of(State(ui): State<Ui>, Path(id): Path<String>, view: View) -> Response {
     match load(&ui, &view, &id).await {
         Ok(trace) => Json(shape(&trace)).into_response(),
         Err(response) => *response,
@@ -244,9 +240,9 @@ fn contains(span: &TraceSpan, wanted: &str) -> bool {
 
 fn value_contains(value: &Value, wanted: &str) -> bool {
     match value {
-        Value::Object(map) => map
-            .iter()
-            .any(|(k, v)| k.to_lowercase().contains(wanted) || value_contains(v, wanted)),
+        Value::Object(map) => {
+            map.iter().any(|(k, v)| k.to_lowercase().contains(wanted) || value_contains(v, wanted))
+        }
         Value::Array(items) => items.iter().any(|v| value_contains(v, wanted)),
         Value::String(text) => text.to_lowercase().contains(wanted),
         Value::Null => false,

@@ -155,7 +155,12 @@ fn nothing() -> TraceQuery {
 }
 
 fn orders(view: &View, order: TraceOrder) -> Vec<Choice> {
-    let of = |label: &str, href: String, active| Choice { label: label.to_owned(), href, icon: "", active };
+    let of = |label: &str, href: String, active| Choice {
+        label: label.to_owned(),
+        href,
+        icon: "",
+        active,
+    };
     vec![
         of("Newest", view.without("order").to_string(), order == TraceOrder::Newest),
         of("Slowest", view.with("order", "slowest").to_string(), order == TraceOrder::Slowest),
@@ -214,7 +219,13 @@ fn sql(query: &TraceQuery) -> String {
 
 fn file(format: Format, rows: &[TraceSummary]) -> Response {
     let header = [
-        "trace_id", "start_time", "duration_ns", "root_service", "root_name", "spans", "errors",
+        "trace_id",
+        "start_time",
+        "duration_ns",
+        "root_service",
+        "root_name",
+        "spans",
+        "errors",
         "services",
     ];
     format.send("traces", rows, &header, |t| {

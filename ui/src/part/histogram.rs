@@ -119,7 +119,13 @@ fn rulers(scale: &Log, stats: &Stats) -> Vec<Mark> {
 /// Decades; with fewer than two of them inside, also 2 and 5 of each.
 fn ticks(scale: &Log) -> Vec<Mark> {
     let decades = (scale.to - scale.from) / std::f64::consts::LN_10;
-    let steps: &[i64] = if decades > 2.5 { &[1] } else if decades > 0.9 { &[1, 2, 5] } else { &[1, 2, 3, 4, 5, 6, 7, 8, 9] };
+    let steps: &[i64] = if decades > 2.5 {
+        &[1]
+    } else if decades > 0.9 {
+        &[1, 2, 5]
+    } else {
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9]
+    };
     let mut out = Vec::new();
     let mut decade: i64 = 1;
     while let Some(next) = decade.checked_mul(10) {

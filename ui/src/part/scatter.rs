@@ -54,7 +54,13 @@ pub(crate) fn draw(view: &View, traces: &[TraceSummary]) -> Scatter {
             href: view.trace(&t.trace_id).to_string(),
             x: super::pct(across(t.start_time.0)),
             y: down(t.duration_ns),
-            radius: if t.span_count > 50 { 5.0 } else if t.span_count > 10 { 4.0 } else { 3.0 },
+            radius: if t.span_count > 50 {
+                5.0
+            } else if t.span_count > 10 {
+                4.0
+            } else {
+                3.0
+            },
             failed: t.error_count > 0,
             title: format!(
                 "{} · {} · {} · {} spans, {} errors",
@@ -70,7 +76,12 @@ pub(crate) fn draw(view: &View, traces: &[TraceSummary]) -> Scatter {
     values.dedup_by(|a, b| number::duration(*a) == number::duration(*b));
     let rows = values
         .into_iter()
-        .map(|ns| Guide { y: down(ns), x: String::new(), anchor: "start", label: number::duration(ns) })
+        .map(|ns| Guide {
+            y: down(ns),
+            x: String::new(),
+            anchor: "start",
+            label: number::duration(ns),
+        })
         .collect();
     let columns = [(0.0, "start"), (0.5, "middle"), (1.0, "end")]
         .into_iter()

@@ -18,7 +18,6 @@ pub(crate) struct Pill {
 #[derive(Debug, Clone)]
 pub(crate) struct TraceRow {
     pub(crate) href: String,
-    pub(crate) short_id: String,
     pub(crate) trace_id: String,
     pub(crate) time: String,
     pub(crate) rfc3339: String,
@@ -44,7 +43,6 @@ pub(crate) fn rows(view: &View, traces: &[TraceSummary]) -> Vec<TraceRow> {
         .iter()
         .map(|t| TraceRow {
             href: view.trace(&t.trace_id).to_string(),
-            short_id: t.trace_id.chars().take(8).collect(),
             trace_id: t.trace_id.clone(),
             time: view.zone.milli(t.start_time.0),
             rfc3339: rfc3339(t.start_time.0),
