@@ -1,0 +1,84 @@
+//! The page listener: pages, API, health, metrics, administration.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use headrope_collector::Collector;
+use headrope_model::metric::{self, Family};
+use headrope_query::Queries;
+use headrope_query::api::{self, ApiConfig};
+use headrope_storage::{Engine, StorageError};
+use headrope_ui::UiConfig;
+
+use crate::app::Addresses;
+
+/// What the pages are made of.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) collector: Arc<Collector<Engine>>,
+    pub(crate) queries: Queries,
+    pub(crate) banner: Option<String>,
+}
+
+/// Everything served on the page address.
+pub(crate) fn router(site: Site, addresses: Addresses) -> Router {
+    let mut ui = UiConfig { banner: site.banner.clone(), ..UiConfig::default() };
+    ui.otlp_grpc = format!("http://{}", addresses.grpc);
+    ui.otlp_http = format!("http://{}", addresses.http);
+    let pages = headrope_ui::router(Arc::new(site.queries.clone()), ui);
+    let questions = api::router(site.queries.clone(), ApiConfig::default());
+    let own = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/admin/flush", post(flush))
+        .route("/api/v1/admin/compact", post(compact))
+        .with_state(site);
+    pages.merge(questions).merge(own)
+}
+
+/// Ready when storage takes writes.
+async fn ready(State(site): State<Site>) -> Response {
+    match site.engine.ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reason.label())).into_response()
+        }
+    }
+}
+
+/// Headrope's own metrics, OpenMetrics text.
+async fn metrics(State(site): State<Site>) -> Response {
+    let mut families = site.collector.metrics();
+    families.extend(site.engine.metrics());
+    let used = u64::try_from(site.queries.memory_used()).unwrap_or(u64::MAX);
+    families.push(
+        Family::gauge("headrope_query_memory_bytes", "Memory of running queries.")
+            .with(Vec::new(), used),
+    );
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metric::render(&families)).into_response()
+}
+
+async fn flush(State(site): State<Site>) -> Response {
+    done(site.engine.flush().await)
+}
+
+async fn compact(State(site): State<Site>) -> Response {
+    done(site.engine.compact().await)
+}
+
+fn done(result: Result<(), StorageError>) -> Response {
+    match result {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
+        }
+    }
+}
