@@ -9,6 +9,8 @@
 //! Both doors share one core, so a request is judged alike whichever way it comes.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod arbitrary;
 mod body;
 mod budget;
 mod config;
@@ -23,10 +25,15 @@ pub mod json;
 mod listen;
 pub mod pipeline;
 mod refusal;
+#[cfg(test)]
+mod replay;
 mod respond;
 mod server;
 mod sink;
 mod tally;
+#[cfg(test)]
+#[path = "../fuzz/src/targets.rs"]
+mod targets;
 pub mod validate;
 mod wire;
 

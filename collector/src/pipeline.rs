@@ -11,7 +11,7 @@
 //! an estimate of the decoded message; the storage engine admits what goes into its buffers.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
@@ -238,7 +238,7 @@ impl<S: Sink> Pipeline<S> {
         // No record of a small protobuf payload can be larger than the payload.
         let may_be_large =
             job.envelope.format == Format::Json || payload.len() > self.limits.max_record_bytes;
-        let verdict = validate::judge(&mut export, &self.limits, may_be_large, now_ns());
+        let verdict = judge(&mut export, &self.limits, may_be_large, now_ns());
         job.ticket.records(verdict.accepted + verdict.refused.total());
         if verdict.accepted == 0 && verdict.refused.total() > 0 {
             return Err(Refusal::every_record(verdict.refused));
@@ -320,6 +320,20 @@ impl<S: Sink> Pipeline<S> {
     }
 }
 
+/// export → accepted records: the others are removed and counted.
+pub(crate) fn judge(
+    export: &mut Export,
+    limits: &Limits,
+    may_be_large: bool,
+    now_ns: u64,
+) -> Verdict {
+    match export {
+        Export::Traces(request) => validate::judge_traces(request, limits, may_be_large),
+        Export::Metrics(request) => validate::judge_metrics(request, limits, may_be_large),
+        Export::Logs(request) => validate::judge_logs(request, limits, may_be_large, now_ns),
+    }
+}
+
 fn encode(export: &Export) -> Bytes {
     let bytes = match export {
         Export::Traces(request) => request.encode_to_vec(),
@@ -330,6 +344,5 @@ fn encode(export: &Export) -> Bytes {
 }
 
 fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(headrope_model::time::now_ns()).unwrap_or(0)
 }

@@ -18,7 +18,9 @@ mod metrics;
 mod traces;
 
 use headrope_model::RefuseReason;
-use headrope_storage::Export;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
@@ -79,15 +81,33 @@ struct Rules {
     sizes: bool,
 }
 
-/// Removes the records of `export` that cannot be stored. `may_be_large` is false if no record can
-/// exceed the size limit; `now_ns` is the receive time in Unix nanoseconds.
-pub fn judge(export: &mut Export, limits: &Limits, may_be_large: bool, now_ns: u64) -> Verdict {
-    let rules = Rules { limits: *limits, sizes: may_be_large };
-    match export {
-        Export::Traces(request) => traces::judge(request, rules),
-        Export::Metrics(request) => metrics::judge(request, rules),
-        Export::Logs(request) => logs::judge(request, rules, now_ns),
-    }
+/// Removes the spans that cannot be stored. `may_be_large` is false if no record can exceed the
+/// size limit.
+pub fn judge_traces(
+    request: &mut ExportTraceServiceRequest,
+    limits: &Limits,
+    may_be_large: bool,
+) -> Verdict {
+    traces::judge(request, Rules { limits: *limits, sizes: may_be_large })
+}
+
+/// Removes the data points that cannot be stored.
+pub fn judge_metrics(
+    request: &mut ExportMetricsServiceRequest,
+    limits: &Limits,
+    may_be_large: bool,
+) -> Verdict {
+    metrics::judge(request, Rules { limits: *limits, sizes: may_be_large })
+}
+
+/// Removes the log records that cannot be stored. `now_ns` is the receive time in Unix nanoseconds.
+pub fn judge_logs(
+    request: &mut ExportLogsServiceRequest,
+    limits: &Limits,
+    may_be_large: bool,
+    now_ns: u64,
+) -> Verdict {
+    logs::judge(request, Rules { limits: *limits, sizes: may_be_large }, now_ns)
 }
 
 impl Rules {

@@ -15,6 +15,11 @@ pub enum QueryError {
     /// Too many questions at once, or too much memory asked for.
     #[error("the server is busy: {0}; retry in a second")]
     Busy(String),
+    /// The question needs more memory or disk than queries may use.
+    #[error(
+        "the query needs more memory than it may use: {0}; narrow the time range, add a filter or a LIMIT"
+    )]
+    TooLarge(String),
     /// Planning or execution failed.
     #[error("query engine: {0}")]
     Engine(String),

@@ -8,8 +8,17 @@
 //! the pages and the command line.
 
 pub mod answer;
+pub mod api;
+mod ask;
+mod column;
+mod engine;
 pub mod error;
+mod function;
+mod moment;
 mod queries;
+pub mod sql;
 
+pub use engine::QueryConfig;
 pub use error::QueryError;
 pub use queries::{Answer, Queries};
+pub use sql::{SqlAnswer, SqlRequest};

@@ -1,6 +1,7 @@
 //! The one door to answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headrope_model::{TimeRange, TraceId};
 use headrope_storage::Engine;
@@ -11,51 +12,121 @@ use crate::answer::service::{
     DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, TopQuery, TopRow,
 };
 use crate::answer::trace::{Trace, TracePage, TraceQuery};
+use crate::ask;
+use crate::engine::{Machine, QueryConfig, Session};
 use crate::error::QueryError;
+use crate::sql::{self, SqlAnswer, SqlRequest};
 
 /// Answers questions about one storage engine. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queries {
     engine: Arc<Engine>,
+    machine: Arc<Machine>,
 }
 
 /// Shorthand for the result of a question.
 pub type Answer<T> = Result<T, QueryError>;
 
 impl Queries {
-    /// Wraps an engine.
+    /// Wraps an engine, with default limits.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+        Self::with_config(engine, QueryConfig::default())
     }
 
-    fn pending<T>(&self) -> Answer<T> {
-        let version = self.engine.snapshot().version();
-        Err(QueryError::Engine(format!("no answer at version {version}")))
+    /// Wraps an engine. Where spill files cannot be made, every question says so.
+    #[must_use]
+    pub fn with_config(engine: Arc<Engine>, config: QueryConfig) -> Self {
+        Self { engine, machine: Arc::new(Machine::new(config)) }
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn config(&self) -> &QueryConfig {
+        &self.machine.config
+    }
+
+    /// Bytes of the memory budget in use by running queries.
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        self.machine.memory_used()
+    }
+
+    /// Answers a question in SQL.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn sql(&self, request: &SqlRequest) -> Answer<SqlAnswer> {
+        let config = self.config();
+        let asked = request.timeout_ms.map(Duration::from_millis);
+        let limit = asked.unwrap_or(config.timeout).min(config.max_timeout);
+        let rows = request.max_rows.unwrap_or(config.default_rows).min(config.max_rows);
+        let bytes = config.max_result_bytes;
+        self.ask_for(limit, |session| async move { sql::run(&session, request, rows, bytes).await })
+            .await
+    }
+
+    async fn ask<T, F>(&self, work: impl FnOnce(Arc<Session>) -> F) -> Answer<T>
+    where
+        F: Future<Output = Answer<T>>,
+    {
+        self.ask_for(self.config().timeout, work).await
+    }
+
+    /// Runs the work in its turn, over one snapshot, within the time. Dropping the future stops it.
+    async fn ask_for<T, F>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(Arc<Session>) -> F,
+    ) -> Answer<T>
+    where
+        F: Future<Output = Answer<T>>,
+    {
+        let answer = async {
+            let _turn = self.machine.gate.enter(limit).await?;
+            let session = Session::open(&self.machine, self.engine.snapshot())?;
+            Box::pin(work(Arc::new(session))).await
+        };
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(QueryError::Timeout(limit)),
+        }
     }
 
     /// The first page.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn overview(&self, _range: TimeRange) -> Answer<Overview> {
-        self.pending()
+    pub async fn overview(&self, range: TimeRange) -> Answer<Overview> {
+        self.ask(|s| async move { ask::overview::overview(&s, range).await }).await
     }
 
     /// The service inventory, by name.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn services(&self, _range: TimeRange) -> Answer<Vec<ServiceRow>> {
-        self.pending()
+    pub async fn services(&self, range: TimeRange) -> Answer<Vec<ServiceRow>> {
+        self.ask(|s| async move { ask::service::services(&s, None, range).await }).await
+    }
+
+    /// One service of the inventory.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] when it sent no span in the range.
+    pub async fn service(&self, name: &str, range: TimeRange) -> Answer<ServiceRow> {
+        let found = self
+            .ask(|s| async move { ask::service::services(&s, Some(name), range).await })
+            .await?;
+        let missing = || QueryError::NotFound(format!("service {name:?}"));
+        found.into_iter().next().ok_or_else(missing)
     }
 
     /// Operations of a service, by total time.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn operations(&self, _service: &str, _range: TimeRange) -> Answer<Vec<OperationRow>> {
-        self.pending()
+    pub async fn operations(&self, service: &str, range: TimeRange) -> Answer<Vec<OperationRow>> {
+        self.ask(|s| async move { ask::service::operations(&s, service, range).await }).await
     }
 
     /// What a service calls, by total time.
@@ -64,73 +135,90 @@ impl Queries {
     /// See [`QueryError`].
     pub async fn dependencies(
         &self,
-        _service: &str,
-        _range: TimeRange,
+        service: &str,
+        range: TimeRange,
     ) -> Answer<Vec<DependencyRow>> {
-        self.pending()
+        self.ask(|s| async move { ask::dependency::dependencies(&s, service, range).await }).await
     }
 
     /// Resource metrics of the hosts and instances a service ran on: CPU, memory, GC, pools.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn resources(&self, _service: &str, _range: TimeRange) -> Answer<Vec<MetricSeries>> {
-        self.pending()
+    pub async fn resources(&self, service: &str, range: TimeRange) -> Answer<Vec<MetricSeries>> {
+        self.ask(|s| async move { ask::resource::resources(&s, service, range).await }).await
     }
 
     /// A TOP-N ranking.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn top(&self, _query: &TopQuery) -> Answer<Vec<TopRow>> {
-        self.pending()
+    pub async fn top(&self, query: &TopQuery) -> Answer<Vec<TopRow>> {
+        self.ask(|s| async move { ask::top::top(&s, query).await }).await
     }
 
     /// Calls, errors and percentiles of a service (or of everything) over time, entry spans.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn series(&self, _service: Option<&str>, _range: TimeRange) -> Answer<Series> {
-        self.pending()
+    pub async fn series(&self, service: Option<&str>, range: TimeRange) -> Answer<Series> {
+        self.ask(|s| async move { ask::service::series(&s, service, range).await }).await
     }
 
     /// A latency distribution.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn latency(&self, _query: &LatencyQuery) -> Answer<Latency> {
-        self.pending()
+    pub async fn latency(&self, query: &LatencyQuery) -> Answer<Latency> {
+        self.ask(|s| async move { ask::latency::latency(&s, query).await }).await
     }
 
     /// A trace with its call chain and critical path; at most `max_spans` spans in the answer.
     ///
     /// # Errors
     /// [`QueryError::NotFound`] when no span of it is stored.
-    pub async fn trace(&self, _id: TraceId, _max_spans: usize) -> Answer<Trace> {
-        self.pending()
+    pub async fn trace(&self, id: TraceId, max_spans: usize) -> Answer<Trace> {
+        self.ask(|s| async move { ask::trace::trace(&s, id, max_spans).await }).await
+    }
+
+    /// The log records of a trace, newest first; without a `range` of its own the query takes the
+    /// trace's, an hour wider on either side.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] when no span of it is stored.
+    pub async fn trace_logs(&self, id: TraceId, query: &LogQuery) -> Answer<LogPage> {
+        self.ask(|s| async move {
+            let range = match query.range == TimeRange::ALL {
+                true => ask::trace::extent(&s, id).await?.of_logs(),
+                false => query.range,
+            };
+            let query = LogQuery { trace_id: Some(id), range, ..query.clone() };
+            ask::log::search(&s, &query).await
+        })
+        .await
     }
 
     /// Traces that match, as summaries.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn search_traces(&self, _query: &TraceQuery) -> Answer<TracePage> {
-        self.pending()
+    pub async fn search_traces(&self, query: &TraceQuery) -> Answer<TracePage> {
+        self.ask(|s| async move { ask::search::search(&s, query).await }).await
     }
 
     /// Log records that match, newest first.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn search_logs(&self, _query: &LogQuery) -> Answer<LogPage> {
-        self.pending()
+    pub async fn search_logs(&self, query: &LogQuery) -> Answer<LogPage> {
+        self.ask(|s| async move { ask::log::search(&s, query).await }).await
     }
 
     /// Number of matching records over time by severity class (`limit` and `cursor` are ignored).
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn log_volume(&self, _query: &LogQuery) -> Answer<LogVolume> {
-        self.pending()
+    pub async fn log_volume(&self, query: &LogQuery) -> Answer<LogVolume> {
+        self.ask(|s| async move { ask::log::volume(&s, query).await }).await
     }
 }

@@ -41,6 +41,7 @@ fn kind(error: &QueryError) -> (StatusCode, &'static str) {
         QueryError::Invalid(_) => (StatusCode::BAD_REQUEST, "This question cannot be asked"),
         QueryError::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
         QueryError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "This took too long"),
+        QueryError::TooLarge(_) => (StatusCode::GATEWAY_TIMEOUT, "This needs too much memory"),
         QueryError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "The server is busy"),
         QueryError::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "The query engine failed"),
     }

@@ -88,6 +88,12 @@ impl Sketch {
         self.buckets.iter().fold(self.zeros, |sum, b| sum.saturating_add(b.count))
     }
 
+    /// Number of occupied buckets: what the sketch costs in memory, about 16 bytes each.
+    #[must_use]
+    pub fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
+
     /// Whether nothing was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Kinds of fields: scalars, messages, arrays.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write as _;
 use std::marker::PhantomData;
@@ -9,7 +10,8 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use headrope_model::id;
-use serde::de::{Deserializer, Visitor};
+use serde::de::{Deserialize as _, Deserializer, Error as _, Visitor};
+use serde_json::value::RawValue;
 
 use super::read::{ArrayVisitor, Context, Fields, Kind, MessageVisitor, write};
 
@@ -35,6 +37,12 @@ pub(super) trait Scalar {
     }
     fn put(value: &Self::Out, out: &mut Vec<u8>);
     fn is_default(value: &Self::Out) -> bool;
+    fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Self::Out>, D::Error>
+    where
+        Self: Sized,
+    {
+        from.deserialize_any(ScalarVisitor::<Self>(PhantomData))
+    }
 }
 
 struct ScalarVisitor<S>(PhantomData<S>);
@@ -84,7 +92,7 @@ impl<S: Scalar> Kind for S {
         _: &Context,
         from: D,
     ) -> Result<Option<Self::Out>, D::Error> {
-        from.deserialize_any(ScalarVisitor::<S>(PhantomData))
+        S::token(from)
     }
     fn write(value: &Self::Out, out: &mut Vec<u8>) {
         S::put(value, out);
@@ -227,16 +235,19 @@ impl Scalar for Double {
             _ => v.parse().ok().filter(|number: &f64| number.is_finite()),
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "a double is what the field holds")]
-    fn unsigned(v: u64) -> Option<f64> {
-        Some(v as f64)
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a double is what the field holds")]
-    fn signed(v: i64) -> Option<f64> {
-        Some(v as f64)
-    }
-    fn float(v: f64) -> Option<f64> {
-        Some(v)
+    /// Read from its text, because `serde_json` may be off by one in the last digit of a double.
+    fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+        let raw = <&RawValue>::deserialize(from)?.get();
+        let value = match raw.as_bytes() {
+            b"null" => return Ok(None),
+            [b'"', ..] => {
+                let text: Cow<'_, str> = serde_json::from_str(raw).map_err(D::Error::custom)?;
+                Self::text(&text)
+            }
+            [b'-' | b'0'..=b'9', ..] => raw.parse().ok().filter(|number: &f64| number.is_finite()),
+            _ => None,
+        };
+        ScalarVisitor::<Self>::found(value, || raw.chars().take(60).collect())
     }
     fn put(value: &f64, out: &mut Vec<u8>) {
         if value.is_finite() {

@@ -1,0 +1,7 @@
+//! The collector over real sockets: OTLP/HTTP, OTLP/gRPC, and hostile clients.
+#![allow(unreachable_pub, reason = "helpers of a test binary")]
+
+mod grpc;
+mod hostile;
+mod http;
+mod support;

@@ -1,0 +1,1 @@
+//! The routes over a seeded data set.

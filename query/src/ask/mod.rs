@@ -1,0 +1,72 @@
+//! How each typed answer is found: SQL over the session's snapshot, folded into plain data.
+//!
+//! Reading order: `measure` (what every group of spans is measured by), `top`, `service`, `latency`,
+//! `overview`, `dependency`, `resource`; `trace` and `span` (one trace); `window` and `cursor` (how a
+//! list is paged), `search`, `log`.
+
+pub(crate) mod cursor;
+pub(crate) mod dependency;
+pub(crate) mod latency;
+pub(crate) mod log;
+mod measure;
+pub(crate) mod overview;
+pub(crate) mod resource;
+pub(crate) mod search;
+pub(crate) mod service;
+mod span;
+mod summary;
+pub(crate) mod top;
+pub(crate) mod trace;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use datafusion::common::ScalarValue;
+use headrope_model::{DataSet, TimeRange};
+use headrope_storage::Snapshot;
+
+use crate::engine::Params;
+use crate::moment;
+
+/// Spans that a service answers: kind SERVER or CONSUMER, or without a parent.
+const ENTRY: &str = "(kind IN ('SERVER', 'CONSUMER') OR parent_span_id IS NULL)";
+/// Spans that start in the window.
+const IN_RANGE: &str = "start_time >= $from AND start_time < $to";
+
+/// Most rows of a list.
+pub(crate) const MAX_LIMIT: usize = 1000;
+
+/// The parameters of [`IN_RANGE`].
+fn in_range(range: TimeRange) -> Params {
+    vec![("from", moment::scalar(range.from())), ("to", moment::scalar(range.to()))]
+}
+
+/// A text parameter.
+fn text(value: &str) -> ScalarValue {
+    ScalarValue::from(value)
+}
+
+/// A range without an end becomes one that covers what is stored, so that it can be cut into steps.
+fn bounded(range: TimeRange, snapshot: &Snapshot, data_set: DataSet) -> TimeRange {
+    if range.from() > i64::MIN && range.to() < i64::MAX {
+        return range;
+    }
+    let segments =
+        snapshot.segments(data_set).iter().map(|s| (s.meta().min_time, s.meta().max_time));
+    let live = snapshot.live(data_set).iter().map(|l| (l.min_time, l.max_time));
+    let stored = segments.chain(live).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let (min, max) = stored.unwrap_or((0, 0));
+    let from = range.from().max(min);
+    let to = range.to().min(max.saturating_add(1));
+    TimeRange::new(from, to).or_else(|| TimeRange::new(from, from)).unwrap_or(range)
+}
+
+/// A list's length within its bounds.
+const fn limit(asked: usize) -> usize {
+    match asked {
+        0 => 1,
+        n if n > MAX_LIMIT => MAX_LIMIT,
+        n => n,
+    }
+}

@@ -1,0 +1,242 @@
+//! The search for traces.
+//!
+//! A trace is placed by its newest matching span (or by its length). Windows are read newest first;
+//! the first window a trace is found in is the one of its newest matching span, so a page is done as
+//! soon as it is full.
+
+use std::collections::HashSet;
+
+use datafusion::common::ScalarValue;
+use headrope_model::{DataSet, TimeRange};
+
+use super::cursor::Cursor;
+use super::summary::{quoted, reach, summaries};
+use super::window::Windows;
+use super::{IN_RANGE, in_range, limit, text};
+use crate::answer::trace::{TraceOrder, TracePage, TraceQuery};
+use crate::column::{Columns, int0};
+use crate::engine::{Params, Session};
+use crate::error::QueryError;
+use crate::function::canonical;
+use crate::moment;
+
+/// Most tags of one search.
+const MAX_TAGS: usize = 16;
+/// Names of the parameters of the tags' keys and values.
+const TAG_PARAMS: [(&str, &str); MAX_TAGS] = [
+    ("k0", "v0"),
+    ("k1", "v1"),
+    ("k2", "v2"),
+    ("k3", "v3"),
+    ("k4", "v4"),
+    ("k5", "v5"),
+    ("k6", "v6"),
+    ("k7", "v7"),
+    ("k8", "v8"),
+    ("k9", "v9"),
+    ("k10", "v10"),
+    ("k11", "v11"),
+    ("k12", "v12"),
+    ("k13", "v13"),
+    ("k14", "v14"),
+    ("k15", "v15"),
+];
+
+/// A trace with its place in the list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    at: i64,
+    trace_id: String,
+}
+
+pub(crate) async fn search(session: &Session, query: &TraceQuery) -> Result<TracePage, QueryError> {
+    let (condition, params) = conditions(query)?;
+    let limit = limit(query.limit);
+    let mut found = match query.order {
+        TraceOrder::Newest => Box::pin(newest(session, query, limit, &condition, params)).await?,
+        TraceOrder::Slowest => Box::pin(slowest(session, query, limit, &condition, params)).await?,
+    };
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|last| {
+        Cursor { list: list(query.order), at: last.at, tie: last.trace_id.clone() }.encode()
+    });
+    let ids: Vec<String> = found.into_iter().map(|f| f.trace_id).collect();
+    let traces = Box::pin(summaries(session, &ids, query.range)).await?;
+    Ok(TracePage { traces, next })
+}
+
+const fn list(order: TraceOrder) -> char {
+    match order {
+        TraceOrder::Newest => 'n',
+        TraceOrder::Slowest => 's',
+    }
+}
+
+/// What a span must fulfil besides its time, and the parameters of it.
+fn conditions(query: &TraceQuery) -> Result<(String, Params), QueryError> {
+    let mut sql = String::from("true");
+    let mut params = Params::new();
+    if let Some(service) = &query.service {
+        sql.push_str(" AND service_name = $service");
+        params.push(("service", text(service)));
+    }
+    if let Some(operation) = &query.operation {
+        sql.push_str(" AND name = $operation");
+        params.push(("operation", text(operation)));
+    }
+    if let Some(least) = query.min_duration_ns {
+        sql.push_str(" AND duration_ns >= $least");
+        params.push(("least", ScalarValue::Int64(Some(least))));
+    }
+    if let Some(most) = query.max_duration_ns {
+        sql.push_str(" AND duration_ns <= $most");
+        params.push(("most", ScalarValue::Int64(Some(most))));
+    }
+    if query.errors_only {
+        sql.push_str(" AND status_code = 'ERROR'");
+    }
+    if query.tags.len() > MAX_TAGS {
+        let text = format!("{} tags were given, at most {MAX_TAGS} are allowed", query.tags.len());
+        return Err(QueryError::Invalid(text));
+    }
+    for ((key, value), (key_param, value_param)) in query.tags.iter().zip(TAG_PARAMS) {
+        sql.push_str(&format!(
+            " AND has_tag(attributes, events, links, scope_attributes, scope_name, scope_version, \
+             resource, ${key_param}, ${value_param})"
+        ));
+        params.push((key_param, text(key)));
+        params.push((value_param, text(&canonical(value))));
+    }
+    Ok((sql, params))
+}
+
+fn with_range(mut params: Params, range: TimeRange) -> Params {
+    params.extend(in_range(range));
+    params
+}
+
+async fn newest(
+    session: &Session,
+    query: &TraceQuery,
+    limit: usize,
+    condition: &str,
+    params: Params,
+) -> Result<Vec<Found>, QueryError> {
+    let after = query.cursor.as_deref().map(|c| Cursor::decode(c, 'n')).transpose()?;
+    let range = match &after {
+        Some(after) => TimeRange::new(
+            query.range.from(),
+            query.range.to().min(after.at.saturating_add(1)).max(query.range.from()),
+        ),
+        None => Some(query.range),
+    };
+    let range = range.unwrap_or(query.range);
+    let wanted = limit + 1;
+    let mut found: Vec<Found> = Vec::with_capacity(wanted);
+    let mut seen: HashSet<String> = HashSet::new();
+    for window in Windows::new(range, session.snapshot(), DataSet::Spans) {
+        loop {
+            let most = wanted - found.len() + seen.len();
+            let rows = in_window(session, condition, &params, window, most).await?;
+            let exhausted = rows.len() < most;
+            let mut fresh: Vec<Found> =
+                rows.into_iter().filter(|f| seen.insert(f.trace_id.clone())).collect();
+            let none = fresh.is_empty();
+            if let Some(after) = &after {
+                fresh.retain(|f| (f.at, &f.trace_id) < (after.at, &after.tie));
+                let shown = shown_before(session, query, after, &fresh, condition, &params).await?;
+                fresh.retain(|f| !shown.contains(&f.trace_id));
+            }
+            found.extend(fresh);
+            found.truncate(wanted);
+            if found.len() == wanted {
+                return Ok(found);
+            }
+            if exhausted || none {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn in_window(
+    session: &Session,
+    condition: &str,
+    params: &Params,
+    window: TimeRange,
+    most: usize,
+) -> Result<Vec<Found>, QueryError> {
+    let sql = format!(
+        "SELECT trace_id, max(start_time) AS at FROM spans WHERE {IN_RANGE} AND {condition} \
+         GROUP BY trace_id ORDER BY at DESC, trace_id DESC LIMIT {most}"
+    );
+    places(session, &sql, with_range(params.clone(), window)).await
+}
+
+async fn places(session: &Session, sql: &str, params: Params) -> Result<Vec<Found>, QueryError> {
+    let mut found = Vec::new();
+    for batch in session.rows(sql, params).await? {
+        let columns = Columns(&batch);
+        let (traces, at) = (columns.texts("trace_id")?, columns.ints("at")?);
+        found.extend(
+            (0..batch.num_rows())
+                .map(|row| Found { at: int0(&at, row), trace_id: traces.owned(row) }),
+        );
+    }
+    Ok(found)
+}
+
+/// Traces among these that stand on a page before: they have a matching span after its end.
+async fn shown_before(
+    session: &Session,
+    query: &TraceQuery,
+    after: &Cursor,
+    candidates: &[Found],
+    condition: &str,
+    params: &Params,
+) -> Result<HashSet<String>, QueryError> {
+    let since = after.at.saturating_add(1);
+    let range = TimeRange::new(since, query.range.to()).filter(|r| r.duration_ns() > 0);
+    let (Some(range), false) = (range, candidates.is_empty()) else { return Ok(HashSet::new()) };
+    let ids: Vec<String> = candidates.iter().map(|f| f.trace_id.clone()).collect();
+    let sql = format!(
+        "SELECT trace_id, max(start_time) AS at FROM spans \
+         WHERE trace_id IN ({}) AND {IN_RANGE} AND {condition} GROUP BY trace_id",
+        quoted(&ids)
+    );
+    let shown = places(session, &sql, with_range(params.clone(), range)).await?;
+    Ok(shown.into_iter().map(|f| f.trace_id).collect())
+}
+
+async fn slowest(
+    session: &Session,
+    query: &TraceQuery,
+    limit: usize,
+    condition: &str,
+    params: Params,
+) -> Result<Vec<Found>, QueryError> {
+    let after = query.cursor.as_deref().map(|c| Cursor::decode(c, 's')).transpose()?;
+    let reach = reach(query.range);
+    let mut params = with_range(params, query.range);
+    params.push(("reach_from", moment::scalar(reach.from())));
+    params.push(("reach_to", moment::scalar(reach.to())));
+    let page = match &after {
+        Some(after) => {
+            params.push(("last_at", ScalarValue::Int64(Some(after.at))));
+            params.push(("last_id", text(&after.tie)));
+            "WHERE at < $last_at OR (at = $last_at AND trace_id < $last_id)"
+        }
+        None => "",
+    };
+    let most = limit + 1;
+    let sql = format!(
+        "SELECT trace_id, at FROM (SELECT trace_id, \
+         max(CAST(end_time AS BIGINT)) - min(CAST(start_time AS BIGINT)) AS at FROM trace_parts \
+         WHERE start_time >= $reach_from AND start_time < $reach_to AND trace_id IN \
+         (SELECT trace_id FROM spans WHERE {IN_RANGE} AND {condition}) GROUP BY trace_id) \
+         {page} ORDER BY at DESC, trace_id DESC LIMIT {most}"
+    );
+    places(session, &sql, params).await
+}

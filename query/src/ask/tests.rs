@@ -1,0 +1,1 @@
+//! The typed answers against an oracle.

@@ -1,0 +1,93 @@
+//! What all questions share: memory, disk, caches, functions, admission.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+
+use super::config::QueryConfig;
+use super::fault::internal;
+use super::gate::Gate;
+use super::texts::TextIndexes;
+use crate::error::QueryError;
+use crate::function;
+
+/// Number of consumers named when memory runs out.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+
+/// The shared part of the query engine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) config: QueryConfig,
+    pub(crate) gate: Gate,
+    pub(crate) texts: Arc<TextIndexes>,
+    /// A session without tables; questions start from a copy. An error is reported to each of them.
+    base: Result<SessionState, String>,
+}
+
+impl Machine {
+    pub(crate) fn new(config: QueryConfig) -> Self {
+        let base = runtime(&config)
+            .map(|runtime| base_state(&config, runtime))
+            .map_err(|e| format!("cannot set up the memory and disk of queries: {e}"));
+        Self {
+            gate: Gate::new(&config),
+            texts: Arc::new(TextIndexes::new(config.text_cache_bytes)),
+            base,
+            config,
+        }
+    }
+
+    /// The state a session starts from.
+    pub(crate) fn base(&self) -> Result<&SessionState, QueryError> {
+        self.base.as_ref().map_err(|e| QueryError::Engine(e.clone()))
+    }
+
+    /// Bytes of the memory pool in use.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.base.as_ref().map_or(0, |s| s.runtime_env().memory_pool.reserved())
+    }
+}
+
+fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, QueryError> {
+    let mode = match &config.spill_dir {
+        Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(config.spill_bytes);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(config.memory_bytes), NAMED_CONSUMERS);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .with_metadata_cache_limit(config.metadata_cache_bytes)
+        .build_arc()
+        .map_err(internal)
+}
+
+fn base_state(config: &QueryConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
+    let mut session = SessionConfig::new()
+        .with_target_partitions(config.partitions.max(1))
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(super::catalog::CATALOG, super::catalog::SCHEMA);
+    let options = session.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.sql_parser.collect_spans = true;
+    options.execution.parquet.reorder_filters = true;
+    // Segments carry their statistics in the catalog; collecting them again would read each footer
+    // while planning.
+    options.execution.collect_statistics = false;
+    let mut state = SessionStateBuilder::new()
+        .with_config(session)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .build();
+    function::register(&mut state);
+    state
+}

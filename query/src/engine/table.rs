@@ -1,0 +1,221 @@
+//! A table of one data set over one snapshot: decides what is read.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::DFSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::conjunction;
+use datafusion::physical_plan::ExecutionPlan;
+use headrope_model::DataSet;
+use headrope_model::schema::{self, Column};
+use headrope_storage::text::{RowSet, TextQuery};
+use headrope_storage::{Segment, Snapshot};
+
+use super::ids::{self, IdFilter};
+use super::machine::Machine;
+use super::prune::{Known, may_match};
+use super::scan::{File, Scan};
+use crate::function::text;
+
+/// What the tables of one question share.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) counts: Arc<ScanCounts>,
+}
+
+/// Segments that were read and that were skipped without opening them.
+#[derive(Debug, Default)]
+pub(crate) struct ScanCounts {
+    pub(crate) scanned: AtomicU64,
+    pub(crate) pruned: AtomicU64,
+}
+
+/// One data set of a snapshot as SQL sees it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    data_set: DataSet,
+    stored: SchemaRef,
+    schema: SchemaRef,
+    source: Source,
+}
+
+impl Table {
+    pub(crate) fn new(data_set: DataSet, source: Source) -> Self {
+        Self { data_set, stored: schema::stored(data_set), schema: schema::query(data_set), source }
+    }
+
+    /// Segments and live batches that may hold a row the filters let through.
+    fn pick(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<(Vec<Arc<Segment>>, Vec<datafusion::arrow::array::RecordBatch>)> {
+        let segments = self.source.snapshot.segments(self.data_set);
+        let live = self.source.snapshot.live(self.data_set);
+        let from_segments = segments.iter().map(|s| Known {
+            min_time: s.meta().min_time,
+            max_time: s.meta().max_time,
+            rows: s.meta().rows,
+            services: s.meta().services.as_deref(),
+        });
+        let from_live = live.iter().map(|l| Known {
+            min_time: l.min_time,
+            max_time: l.max_time,
+            rows: l.batch.num_rows() as u64,
+            services: None,
+        });
+        let known: Vec<Known<'_>> = from_segments.chain(from_live).collect();
+        let df_schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        // A filter that cannot be planned here is left to the filter above the scan.
+        let exprs =
+            filters.iter().filter_map(|f| state.create_physical_expr(f.clone(), &df_schema).ok());
+        let keep = may_match(self.data_set, &self.schema, conjunction(exprs), &known);
+        let (keep_segments, keep_live) = keep.split_at(segments.len().min(keep.len()));
+        let mut segments: Vec<Arc<Segment>> = segments
+            .iter()
+            .zip(keep_segments)
+            .filter(|(_, k)| **k)
+            .map(|(s, _)| Arc::clone(s))
+            .collect();
+        // The newest first: what asks for the last rows finds them before it reads the rest.
+        segments.sort_by_key(|s| std::cmp::Reverse(s.meta().max_time));
+        let live =
+            live.iter().zip(keep_live).filter(|(_, k)| **k).map(|(l, _)| l.batch.clone()).collect();
+        Ok((segments, live))
+    }
+
+    /// Row numbers to read in each segment, from the text indexes.
+    async fn select(
+        &self,
+        segments: Vec<Arc<Segment>>,
+        queries: Vec<TextQuery>,
+    ) -> Result<Vec<File>> {
+        if queries.is_empty() {
+            return Ok(segments.into_iter().map(|segment| File { segment, rows: None }).collect());
+        }
+        let texts = Arc::clone(&self.source.machine.texts);
+        let lookup = move || -> Result<Vec<File>, headrope_storage::StorageError> {
+            let mut files = Vec::with_capacity(segments.len());
+            for segment in segments {
+                let mut rows: Option<RowSet> = None;
+                for query in &queries {
+                    let Some(found) = texts.candidates(&segment, query)? else { continue };
+                    match &mut rows {
+                        Some(rows) => rows.intersect(&found),
+                        None => rows = Some(found),
+                    }
+                }
+                if rows.as_ref().is_none_or(|rows| !rows.is_empty()) {
+                    files.push(File { segment, rows });
+                }
+            }
+            Ok(files)
+        };
+        let found = tokio::task::spawn_blocking(lookup)
+            .await
+            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        found.map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+
+    /// Whether rows are worth filtering while they are decoded: when wide columns are read and a
+    /// filter may leave few rows. Aggregates over narrow columns are faster without.
+    fn late(&self, projection: &[usize], filters: &[Expr], ids: &[IdFilter]) -> bool {
+        if !ids.is_empty() {
+            return true;
+        }
+        let columns = schema::columns(self.data_set);
+        let wide = |at: &usize| {
+            columns.get(*at).is_some_and(|c| {
+                matches!(
+                    c.column,
+                    Column::Attributes | Column::Events | Column::Links | Column::Text
+                )
+            })
+        };
+        !filters.is_empty() && projection.iter().any(wide)
+    }
+}
+
+#[async_trait]
+impl TableProvider for Table {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        None
+    }
+
+    fn get_logical_plan(&'_ self) -> Option<Cow<'_, datafusion::logical_expr::LogicalPlan>> {
+        None
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Only conditions on ids are checked exactly by the scan; the others help to skip rows.
+        let kind = |filter: &&Expr| match ids::translate(filter, &self.stored) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(kind).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let projection: Vec<usize> =
+            projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
+        let (on_ids, others): (Vec<_>, Vec<_>) = filters
+            .iter()
+            .map(|f| (ids::translate(f, &self.stored), f))
+            .partition(|(id, _)| id.is_some());
+        let ids: Vec<IdFilter> = on_ids.into_iter().filter_map(|(id, _)| id).collect();
+        let others: Vec<Expr> = others.into_iter().map(|(_, f)| f.clone()).collect();
+        let total = self.source.snapshot.segments(self.data_set).len();
+        let impossible = ids.iter().any(|id| id.ids.is_empty());
+        let (segments, live) =
+            if impossible { (Vec::new(), Vec::new()) } else { self.pick(state, &others)? };
+        let queries = text_queries(self.data_set, &self.schema, &others);
+        let files = self.select(segments, queries).await?;
+        let counts = &self.source.counts;
+        counts.scanned.fetch_add(files.len() as u64, Ordering::Relaxed);
+        counts.pruned.fetch_add((total - files.len()) as u64, Ordering::Relaxed);
+        let scan = Scan {
+            data_set: self.data_set,
+            late: self.late(&projection, &others, &ids),
+            // A limit may stop the scan only when every row it yields counts.
+            limit: limit.filter(|_| filters.is_empty()),
+            projection,
+            ids,
+            files,
+            live,
+        };
+        scan.plan(state)
+    }
+}
+
+/// The searches on the body of a log record among the filters.
+fn text_queries(data_set: DataSet, schema: &Schema, filters: &[Expr]) -> Vec<TextQuery> {
+    if data_set != DataSet::Logs || schema.field_with_name("body").is_err() {
+        return Vec::new();
+    }
+    filters.iter().filter_map(|f| text::query_on(f, "body")).collect()
+}

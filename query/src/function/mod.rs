@@ -1,0 +1,44 @@
+//! SQL functions of Headrope, documented in `docs/sql.md`.
+
+mod attr;
+mod bucket;
+pub(crate) mod hex;
+mod json;
+mod object;
+mod sketch;
+mod tag;
+pub(crate) mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::registry::FunctionRegistry as _;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+pub(crate) use json::members;
+pub(crate) use tag::canonical;
+
+/// Adds the functions to a state.
+pub(crate) fn register(state: &mut SessionState) {
+    let scalars = [
+        ScalarUDF::new_from_impl(attr::Attr::new(attr::Output::Text)),
+        ScalarUDF::new_from_impl(attr::Attr::new(attr::Output::Number)),
+        ScalarUDF::new_from_impl(attr::Attr::new(attr::Output::Json)),
+        ScalarUDF::new_from_impl(object::AttributesJson::new()),
+        ScalarUDF::new_from_impl(tag::HasTag::new()),
+        ScalarUDF::new_from_impl(bucket::TimeBucket::new()),
+        ScalarUDF::new_from_impl(bucket::LatencyBucket::new()),
+        ScalarUDF::new_from_impl(sketch::Percentile::new()),
+        ScalarUDF::new_from_impl(text::TextMatch::new()),
+    ];
+    for function in scalars {
+        // Registering fails only in registries that are read-only, which a state is not.
+        let _ = state.register_udf(Arc::new(function));
+    }
+    for function in [sketch::SketchOf::values(), sketch::SketchOf::sketches()] {
+        let _ = state.register_udaf(Arc::new(AggregateUDF::new_from_impl(function)));
+    }
+}

@@ -1,0 +1,233 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Full-stack APM and distributed tracing: OTLP in, answers out.
+#[derive(Debug, Parser)]
+#[command(name = "headrope", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Log filter, for example `info` or `warn,headrope_storage=debug`.
+    #[arg(long, global = true, env = "HEADROPE_LOG", default_value = "info", hide_env = false)]
+    pub(crate) log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node.
+    ///
+    /// Prints one line of JSON with the addresses it listens on, then serves until SIGINT or SIGTERM.
+    Serve(ServeArgs),
+    /// Run a node over a temporary directory with the seeded shop: 24 hours of history, a live
+    /// stream and named incidents.
+    Demo(DemoArgs),
+    /// Ask a question in SQL and print the rows.
+    #[command(
+        after_help = "Example:\n  headrope sql \"SELECT service_name, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\""
+    )]
+    Sql(SqlArgs),
+    /// Rank services or operations.
+    #[command(after_help = "Example:\n  headrope top operations --by total-time --since 1h")]
+    Top(TopArgs),
+    /// Print the call chain of a trace with its critical path.
+    Trace(TraceArgs),
+    /// Send OTLP files (JSON or protobuf export requests) to a running node, with progress.
+    Import(ImportArgs),
+    /// Check or print the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check that this machine can run headrope well: disk, sync latency, ports, limits.
+    Doctor(ConfigArgs),
+    /// Load tests against a node started for the purpose.
+    #[command(subcommand)]
+    Bench(crate::command::bench::BenchCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory that holds everything [default: ./headrope-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// OTLP/gRPC address [default: 127.0.0.1:4317].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) otlp_grpc: Option<SocketAddr>,
+    /// OTLP/HTTP address [default: 127.0.0.1:4318].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) otlp_http: Option<SocketAddr>,
+    /// Address of the pages, the REST and SQL API and /metrics [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Print the names of the fail points that `HEADROPE_FAILPOINT` knows, and exit.
+    #[arg(long, hide = true)]
+    pub(crate) list_failpoints: bool,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the configuration comes from; without --data-dir a temporary directory is used.
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Seed of the shop: the same seed gives the same shop.
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Hours of history.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(0..=168))]
+    pub(crate) hours: u32,
+    /// Traces per second, history and live stream alike.
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) rate: f64,
+    /// An incident that is going on now: slow-sql, cpu, gc, dependency-errors, n-plus-one,
+    /// bad-deploy. Without it the history holds one of each and the live stream is healthy.
+    #[arg(long)]
+    pub(crate) incident: Option<headrope_testdata::Incident>,
+}
+
+/// Which node to ask.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    /// Address of the node.
+    #[arg(long, env = "HEADROPE_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Aligned columns for people.
+    Table,
+    /// One JSON document, as the API answers.
+    Json,
+    /// Comma-separated values.
+    Csv,
+}
+
+/// Options of `sql`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SqlArgs {
+    /// The question; `-` reads it from standard input.
+    pub(crate) query: String,
+    /// How rows are printed.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// What `top` ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopScope {
+    /// Services.
+    Services,
+    /// Operations.
+    Operations,
+}
+
+/// Order of `top`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopBy {
+    /// Number of calls.
+    Calls,
+    /// The single slowest call.
+    Slowest,
+    /// Sum of the response time: the hotspot.
+    TotalTime,
+    /// Number of errors.
+    Errors,
+    /// 99th percentile.
+    P99,
+}
+
+/// Options of `top`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TopArgs {
+    /// What is ranked.
+    #[arg(value_enum, default_value = "services")]
+    pub(crate) scope: TopScope,
+    /// Order.
+    #[arg(long, value_enum, default_value = "total-time")]
+    pub(crate) by: TopBy,
+    /// How far back to look, for example 15m, 1h, 7d.
+    #[arg(long, default_value = "1h")]
+    pub(crate) since: String,
+    /// Number of rows.
+    #[arg(short, long, default_value_t = 10)]
+    pub(crate) n: u32,
+    /// How rows are printed.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TraceArgs {
+    /// Trace id: 32 hex digits.
+    pub(crate) id: headrope_model::TraceId,
+    /// Print the answer of the API instead of a tree.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Options of `import`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImportArgs {
+    /// Files: OTLP JSON (one request, or one per line) or protobuf export requests.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Signal of protobuf files, which do not tell it themselves.
+    #[arg(long, value_enum)]
+    pub(crate) signal: Option<SignalArg>,
+    /// OTLP/HTTP address of the node.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://127.0.0.1:4318")]
+    pub(crate) endpoint: String,
+}
+
+/// A signal on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SignalArg {
+    /// Spans.
+    Traces,
+    /// Metrics.
+    Metrics,
+    /// Logs.
+    Logs,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Report every mistake at once; exit code 2 if there is one.
+    Check(ConfigArgs),
+    /// Print every setting with its value and where it comes from.
+    Print(ConfigArgs),
+}

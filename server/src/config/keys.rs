@@ -1,0 +1,66 @@
+//! Every setting there is.
+
+/// A setting.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// `section.name`.
+    pub(crate) name: &'static str,
+    /// Default, as it would be written in the file.
+    pub(crate) default: &'static str,
+    /// One sentence.
+    pub(crate) help: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key { name, default, help }
+}
+
+/// All settings, in the order they are printed.
+pub(crate) const KEYS: &[Key] = &[
+    key("server.listen", "127.0.0.1:8080", "Address of the pages, the API and /metrics."),
+    key("collector.otlp_grpc", "127.0.0.1:4317", "Address of OTLP/gRPC."),
+    key("collector.otlp_http", "127.0.0.1:4318", "Address of OTLP/HTTP."),
+    key("collector.max_message", "64MiB", "Largest request, compressed or not."),
+    key("collector.max_record", "1MiB", "Largest span, log record or metric."),
+    key("collector.max_concurrent_requests", "256", "Requests worked on at once."),
+    key(
+        "collector.cors_origins",
+        "",
+        "Origins browsers may send from, comma-separated; empty: none.",
+    ),
+    key("storage.data_dir", "./headrope-data", "Directory that holds everything."),
+    key(
+        "storage.durability",
+        "fsync",
+        "What an acknowledgement promises: fsync (survives power loss) or page-cache (survives a crash of the process).",
+    ),
+    key(
+        "storage.memory_budget",
+        "512MiB",
+        "Live rows plus requests in flight; above it requests are refused for a second.",
+    ),
+    key("storage.flush_bytes", "128MiB", "Live bytes at which they are written into segments."),
+    key(
+        "storage.flush_age",
+        "2m",
+        "Age of the oldest live row at which they are written into segments.",
+    ),
+    key(
+        "storage.maintenance_interval",
+        "10s",
+        "How often segments are merged and expired ones dropped.",
+    ),
+    key("storage.compact_max_rows", "4194304", "Rows of a merged segment at most."),
+    key(
+        "storage.compact_fan_in",
+        "4",
+        "Segments of one level that are merged into one of the next.",
+    ),
+    key("storage.retain_traces", "14d", "How long spans are kept; forever keeps them."),
+    key("storage.retain_logs", "14d", "How long log records are kept; forever keeps them."),
+    key("storage.retain_metrics", "90d", "How long metric points are kept; forever keeps them."),
+    key("storage.min_free", "512MiB", "Free disk space below which requests are refused."),
+    key("query.memory_budget", "1GiB", "Memory of all running queries together."),
+    key("query.max_concurrent", "4", "Queries that run at once; more wait."),
+    key("query.timeout", "30s", "Longest time a query may run."),
+];
