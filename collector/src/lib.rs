@@ -4,7 +4,7 @@
 //! socket ─ bytes ─ inflated ─ admitted ─ decoded ─ validated ─ appended (durable) ─ answered
 //! ```
 //!
-//! Reading order: [`pipeline`] (one function per arrow), then the two doors `http` and `grpc`,
+//! Reading order: `pipeline` (one function per arrow), then the two doors `http` and `grpc`,
 //! `listen` (connections), [`validate`] (what makes a record acceptable) and [`json`] (OTLP/JSON).
 //! Both doors share one core, so a request is judged alike whichever way it comes.
 #![forbid(unsafe_code)]
@@ -23,7 +23,7 @@ mod http;
 mod inflate;
 pub mod json;
 mod listen;
-pub mod pipeline;
+mod pipeline;
 mod refusal;
 #[cfg(test)]
 mod replay;

@@ -6,12 +6,12 @@
 mod budget;
 #[path = "../../src/inflate.rs"]
 mod inflate;
-#[path = "../../src/json.rs"]
+#[path = "../../src/json/mod.rs"]
 mod json;
 #[path = "../../src/tally.rs"]
 mod tally;
 mod targets;
-#[path = "../../src/validate.rs"]
+#[path = "../../src/validate/mod.rs"]
 mod validate;
 #[path = "../../src/wire.rs"]
 mod wire;
