@@ -17,8 +17,9 @@ pub struct CollectorConfig {
     /// Largest single span, log record or data point (with its resource) in bytes of protobuf.
     pub max_record_bytes: usize,
     /// Bytes that all requests together may hold in memory (bodies, inflated bodies, decoded
-    /// messages) before new ones are told to come back later.
-    pub max_in_flight_bytes: usize,
+    /// messages) before new ones are told to come back later. `None`: eight times
+    /// `max_message_bytes`, enough for a few of the largest messages at a time.
+    pub max_in_flight_bytes: Option<usize>,
     /// Requests that are decoded and stored at the same time; more wait.
     pub max_concurrent_requests: usize,
     /// Open connections on each listener; more wait in the kernel.
@@ -47,7 +48,7 @@ impl Default for CollectorConfig {
             http_addr: loopback(4318),
             max_message_bytes: 64 << 20,
             max_record_bytes: 1 << 20,
-            max_in_flight_bytes: 512 << 20,
+            max_in_flight_bytes: None,
             max_concurrent_requests: 256,
             max_connections: 4096,
             body_timeout: Duration::from_secs(30),
@@ -61,6 +62,11 @@ impl Default for CollectorConfig {
 }
 
 impl CollectorConfig {
+    /// The limit for all requests in flight together, in bytes.
+    pub(crate) fn in_flight_bytes(&self) -> usize {
+        self.max_in_flight_bytes.unwrap_or(self.max_message_bytes.saturating_mul(8))
+    }
+
     /// Every problem with the configuration, one sentence each; empty if there is none.
     #[must_use]
     pub fn validate(&self) -> Vec<String> {
@@ -74,7 +80,7 @@ impl CollectorConfig {
         check((1024..=1 << 30).contains(&message), "max_message_bytes must be from 1 KiB to 1 GiB");
         check(self.max_record_bytes >= 1024, "max_record_bytes must be at least 1 KiB");
         check(
-            self.max_in_flight_bytes >= message.saturating_mul(2),
+            self.in_flight_bytes() >= message.saturating_mul(2),
             "max_in_flight_bytes must be at least twice max_message_bytes",
         );
         check(self.max_concurrent_requests > 0, "max_concurrent_requests must be above 0");

@@ -8,9 +8,8 @@ use std::time::Instant;
 use headrope_model::metric::{Counter, Family, Gauge, Histogram};
 use headrope_model::{RefuseReason, Signal};
 
-use crate::pipeline::Accepted;
 use crate::refusal::Refusal;
-use crate::tally::Tally;
+use crate::tally::{Accepted, Tally};
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,7 +240,7 @@ impl Ticket {
                 self.cell().records.end(self.records - accepted.refused.total(), &accepted.refused);
                 self.cell().requests.end(1, &Tally::default());
             }
-            Err(refusal) => self.refuse(refusal.reason, refusal.records.as_ref()),
+            Err(refusal) => self.refuse(refusal.reason, refusal.records.as_deref()),
         }
         self.finished = true;
     }

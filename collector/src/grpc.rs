@@ -21,19 +21,12 @@ use tonic_health::pb::health_server::HealthServer;
 
 use crate::body::{Framing, GRPC_PREFIX};
 use crate::counters::Transport;
-use crate::health::SinkHealth;
+use crate::health::{SERVICES, SinkHealth};
 use crate::inflate::Encoding;
 use crate::pipeline::{Envelope, Format, Pipeline};
 use crate::refusal::Refusal;
 use crate::respond;
 use crate::sink::Sink;
-
-/// The services and what they take.
-pub(crate) const SERVICES: [(Signal, &str); 3] = [
-    (Signal::Traces, "opentelemetry.proto.collector.trace.v1.TraceService"),
-    (Signal::Metrics, "opentelemetry.proto.collector.metrics.v1.MetricsService"),
-    (Signal::Logs, "opentelemetry.proto.collector.logs.v1.LogsService"),
-];
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use headrope_model::Signal;
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -12,8 +13,14 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::grpc;
 use crate::sink::Sink;
+
+/// The services and what they take.
+pub(crate) const SERVICES: [(Signal, &str); 3] = [
+    (Signal::Traces, "opentelemetry.proto.collector.trace.v1.TraceService"),
+    (Signal::Metrics, "opentelemetry.proto.collector.metrics.v1.MetricsService"),
+    (Signal::Logs, "opentelemetry.proto.collector.logs.v1.LogsService"),
+];
 
 /// How often a watcher's answer is checked.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -38,7 +45,7 @@ fn reply(status: ServingStatus) -> HealthCheckResponse {
 }
 
 fn known(service: &str) -> bool {
-    service.is_empty() || grpc::SERVICES.iter().any(|(_, name)| *name == service)
+    service.is_empty() || SERVICES.iter().any(|(_, name)| *name == service)
 }
 
 #[tonic::async_trait]

@@ -31,7 +31,7 @@ use crate::counters::{Counters, Ticket, Transport};
 use crate::inflate::{Encoding, InflateError, inflate};
 use crate::refusal::Refusal;
 use crate::sink::Sink;
-use crate::tally::Tally;
+use crate::tally::Accepted;
 use crate::validate::{self, Limits, Verdict};
 use crate::{json, wire};
 
@@ -60,15 +60,6 @@ pub(crate) struct Envelope {
     pub(crate) framing: Framing,
     pub(crate) format: Format,
     pub(crate) encoding: Encoding,
-}
-
-/// A request that was answered with success.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Accepted {
-    /// Records that are durable now.
-    pub(crate) stored: u64,
-    /// Records that were left out.
-    pub(crate) refused: Tally,
 }
 
 /// What all requests share.
@@ -106,7 +97,7 @@ impl<S: Sink> Pipeline<S> {
         Arc::new(Self {
             sink,
             counters: Arc::default(),
-            budget: Budget::new(config.max_in_flight_bytes),
+            budget: Budget::new(config.in_flight_bytes()),
             tasks: TaskTracker::new(),
             max_message_bytes: config.max_message_bytes,
             body_timeout: config.body_timeout,

@@ -28,7 +28,7 @@ pub(crate) struct Refusal {
     /// When to try again; `None` if trying again is of no use.
     pub(crate) retry_after: Option<Duration>,
     /// Reasons of the single records, when each of them was refused.
-    pub(crate) records: Option<Tally>,
+    pub(crate) records: Option<Box<Tally>>,
 }
 
 impl Refusal {
@@ -56,7 +56,7 @@ impl Refusal {
     pub(crate) fn every_record(tally: Tally) -> Self {
         let reason = tally.iter().max_by_key(|(_, n)| *n).map_or(RefuseReason::Malformed, |r| r.0);
         let message = clip(format!("every record was refused: {}", tally.describe()));
-        Self { reason, message, retry_after: None, records: Some(tally) }
+        Self { reason, message, retry_after: None, records: Some(Box::new(tally)) }
     }
 
     /// The request is larger than the limit.

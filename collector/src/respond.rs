@@ -21,8 +21,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::inflate::Encoding;
-use crate::pipeline::{Accepted, Format};
+use crate::pipeline::Format;
 use crate::refusal::Refusal;
+use crate::tally::Accepted;
 
 impl Format {
     /// The media type of requests and responses.

@@ -44,6 +44,15 @@ impl Tally {
     }
 }
 
+/// A request that was answered with success.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Accepted {
+    /// Records that are durable now.
+    pub(crate) stored: u64,
+    /// Records that were left out.
+    pub(crate) refused: Tally,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

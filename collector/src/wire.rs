@@ -46,6 +46,9 @@ pub(crate) enum WireError {
     Depth,
 }
 
+/// Field numbers of OTLP messages are below this.
+const FIELDS: usize = 17;
+
 /// A message type: what one costs, and the fields below it that cost something.
 struct Shape {
     /// Bytes of one decoded message outside its parent.
@@ -54,28 +57,39 @@ struct Shape {
     per_byte: usize,
     /// 1 if it is a record.
     records: u64,
-    children: &'static [(u64, &'static Shape)],
+    /// Whether there is nothing below.
+    leaf: bool,
+    /// Whether it is an attribute value.
+    value: bool,
+    /// By field number.
+    children: [Option<&'static Self>; FIELDS],
 }
 
 /// A message held inline in its parent.
-const fn inline(children: &'static [(u64, &'static Shape)]) -> Shape {
-    Shape { size: 0, per_byte: 0, records: 0, children }
+const fn inline(fields: &[(usize, &'static Shape)]) -> Shape {
+    let mut children = [None; FIELDS];
+    let mut at = 0;
+    while at < fields.len() {
+        children[fields[at].0] = Some(fields[at].1);
+        at += 1;
+    }
+    Shape { size: 0, per_byte: 0, records: 0, leaf: fields.is_empty(), value: false, children }
 }
 
 /// An element of a vector. Vectors grow by doubling: count each element one and a half times.
-const fn element<T>(heap: usize, children: &'static [(u64, &'static Shape)]) -> Shape {
-    Shape { size: size_of::<T>() * 3 / 2 + heap, per_byte: 0, records: 0, children }
+const fn element<T>(heap: usize, fields: &[(usize, &'static Shape)]) -> Shape {
+    Shape { size: size_of::<T>() * 3 / 2 + heap, ..inline(fields) }
 }
 
-const fn record<T>(heap: usize, children: &'static [(u64, &'static Shape)]) -> Shape {
-    Shape { records: 1, ..element::<T>(heap, children) }
+const fn record<T>(heap: usize, fields: &[(usize, &'static Shape)]) -> Shape {
+    Shape { records: 1, ..element::<T>(heap, fields) }
 }
 
 static STRING: Shape = element::<String>(HEAP, &[]);
 static TEXT: Shape = Shape { size: HEAP, ..inline(&[]) };
-static VALUE: Shape = inline(&[(1, &TEXT), (5, &ARRAY), (6, &KEY_VALUES), (7, &TEXT)]);
-static VALUE_ELEMENT: Shape =
-    element::<AnyValue>(0, &[(1, &TEXT), (5, &ARRAY), (6, &KEY_VALUES), (7, &TEXT)]);
+static VALUE: Shape =
+    Shape { value: true, ..inline(&[(1, &TEXT), (5, &ARRAY), (6, &KEY_VALUES), (7, &TEXT)]) };
+static VALUE_ELEMENT: Shape = Shape { size: size_of::<AnyValue>() * 3 / 2, ..VALUE };
 static ARRAY: Shape = inline(&[(1, &VALUE_ELEMENT)]);
 static KEY_VALUES: Shape = inline(&[(1, &KEY_VALUE)]);
 static KEY_VALUE: Shape = element::<KeyValue>(HEAP, &[(2, &VALUE)]);
@@ -150,18 +164,19 @@ fn walk(mut body: &[u8], shape: &Shape, depth: u32, size: &mut Size) -> Result<(
     while !body.is_empty() {
         let tag = varint(&mut body)?;
         match tag & 7 {
-            0 => {
-                varint(&mut body)?;
-            }
+            0 => varint(&mut body).map(drop)?,
             1 => take(&mut body, 8).map(drop)?,
             5 => take(&mut body, 4).map(drop)?,
             2 => {
                 let len = varint(&mut body)?;
                 let inner = take(&mut body, len)?;
-                if let Some((_, child)) = shape.children.iter().find(|(f, _)| *f == tag >> 3) {
+                let field = usize::try_from(tag >> 3).unwrap_or(usize::MAX);
+                if let Some(Some(child)) = shape.children.get(field) {
                     size.bytes += child.size + child.per_byte * inner.len();
                     size.records += child.records;
-                    if !child.children.is_empty() {
+                    if child.value && is_short_string(inner) {
+                        size.bytes += HEAP;
+                    } else if !child.leaf {
                         walk(inner, child, depth + 1, size)?;
                     }
                 }
@@ -172,6 +187,13 @@ fn walk(mut body: &[u8], shape: &Shape, depth: u32, size: &mut Size) -> Result<(
     Ok(())
 }
 
+/// Whether an attribute value is one string of less than 128 bytes, as most are.
+#[inline]
+fn is_short_string(message: &[u8]) -> bool {
+    matches!(message, [0x0a, len, rest @ ..] if *len < 0x80 && rest.len() == usize::from(*len))
+}
+
+#[inline]
 fn take<'a>(body: &mut &'a [u8], len: u64) -> Result<&'a [u8], WireError> {
     let len = usize::try_from(len).map_err(|_| WireError::Truncated)?;
     let (head, tail) = body.split_at_checked(len).ok_or(WireError::Truncated)?;
@@ -179,7 +201,19 @@ fn take<'a>(body: &mut &'a [u8], len: u64) -> Result<&'a [u8], WireError> {
     Ok(head)
 }
 
+#[inline]
 fn varint(body: &mut &[u8]) -> Result<u64, WireError> {
+    match body {
+        [byte, tail @ ..] if *byte < 0x80 => {
+            let value = u64::from(*byte);
+            *body = tail;
+            Ok(value)
+        }
+        _ => long_varint(body),
+    }
+}
+
+fn long_varint(body: &mut &[u8]) -> Result<u64, WireError> {
     let mut value = 0;
     for shift in (0..70).step_by(7) {
         let (byte, tail) = body.split_first().ok_or(WireError::Truncated)?;

@@ -95,7 +95,7 @@ async fn truncated_and_wrong_compression_is_bad_data() {
 async fn zip_bombs_are_too_large_and_never_inflated() {
     let running = start_with(|config| {
         config.max_message_bytes = 8 << 20;
-        config.max_in_flight_bytes = 32 << 20;
+        config.max_in_flight_bytes = Some(32 << 20);
     })
     .await;
     let bomb = vec![0; 200 << 20];
@@ -290,7 +290,7 @@ async fn over_budget_is_retryable_with_advice() {
 async fn memory_of_requests_in_flight_is_bounded() {
     let running = start_with(|config| {
         config.max_message_bytes = 1 << 20;
-        config.max_in_flight_bytes = 4 << 20;
+        config.max_in_flight_bytes = Some(4 << 20);
     })
     .await;
     running.sink.set(Mode::Hold);
