@@ -106,7 +106,8 @@ pub fn percent(share: f64) -> String {
         "<0.01 %".to_owned()
     } else {
         // A little short of everything must not read as everything.
-        let rounded = digits(value);
+        let rounded =
+            if value.abs() < 1.0 { digits((value * 100.0).round() / 100.0) } else { digits(value) };
         if rounded == "100" && value < 100.0 {
             ">99.9 %".to_owned()
         } else {

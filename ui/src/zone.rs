@@ -149,7 +149,8 @@ mod tests {
         assert_eq!(berlin.parse("2026-03-29T02:30:00"), Some(SPRING + 30 * 60 * 1_000_000_000));
         let autumn = parse_rfc3339("2026-10-25T00:30:00Z").unwrap();
         assert_eq!(berlin.parse("2026-10-25T02:30:00"), Some(autumn));
-        assert_eq!(berlin.parse("2026-10-25"), None);
+        let midnight = parse_rfc3339("2026-10-24T22:00:00Z").unwrap();
+        assert_eq!(berlin.parse("2026-10-25"), Some(midnight));
     }
 
     proptest! {

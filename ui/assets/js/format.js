@@ -44,7 +44,7 @@ export function share(value) {
   const percent = value * 100;
   if (percent === 0) return '0 %';
   if (Math.abs(percent) < 0.01) return '<0.01 %';
-  return `${digits(percent)} %`;
+  return `${digits(Math.abs(percent) < 1 ? Math.round(percent * 100) / 100 : percent)} %`;
 }
 
 export const rate = (value) => `${value > 0 && value < 0.1 ? digits(value * 60) : scaled(value)}/${value > 0 && value < 0.1 ? 'min' : 's'}`;

@@ -13,6 +13,17 @@ function mix(a, b, t) {
   return `rgb(${x.map((v, i) => Math.round(v + (y[i] - v) * t)).join(' ')})`;
 }
 
+// Round durations inside the bounds: decades, and steps between where few fit.
+function round(bounds) {
+  const low = Math.max(bounds[0], 1);
+  const high = bounds[bounds.length - 1];
+  const decades = Math.log10(high / low);
+  const steps = decades > 4 ? [1] : decades > 1.6 ? [1, 3] : [1, 2, 5];
+  const all = [];
+  for (let power = 1; power <= high; power *= 10) for (const s of steps) if (s * power >= low && s * power <= high) all.push(s * power);
+  return all;
+}
+
 function heatmap(root) {
   const data = island(root);
   const canvas = root.querySelector('canvas');
@@ -33,6 +44,13 @@ function heatmap(root) {
   const size = () => ({ w: canvas.clientWidth - LEFT, h: canvas.clientHeight - BOTTOM });
   const x = (t) => LEFT + (t / columns) * size().w;
   const y = (b) => size().h - (b / rows) * size().h;
+  // Where a duration lies among the rows; between two bounds by its logarithm.
+  const row = (ns) => {
+    const b = Math.max(data.bounds.findLastIndex((bound) => bound <= ns), 0);
+    if (b >= rows) return rows;
+    const [low, high] = [Math.max(data.bounds[b], 1), data.bounds[b + 1]];
+    return b + Math.log(ns / low) / Math.log(high / low);
+  };
   const cellAt = (event) => {
     const r = canvas.getBoundingClientRect();
     const t = Math.floor(((event.clientX - r.left - LEFT) / size().w) * columns);
@@ -46,10 +64,13 @@ function heatmap(root) {
     c.font = `11px ${getComputedStyle(document.body).fontFamily}`;
     c.textBaseline = 'middle';
     c.textAlign = 'right';
-    const wanted = Math.max(Math.floor(size().h / 34), 1);
-    const every = Math.max(Math.ceil(rows / wanted), 1);
-    for (let b = 0; b <= rows; b += every) {
-      c.fillText(duration(data.bounds[b]), LEFT - 8, Math.min(Math.max(y(b), 6), size().h - 4));
+    for (const ns of round(data.bounds)) {
+      const line = Math.round(y(row(ns))) + 0.5;
+      c.beginPath();
+      c.moveTo(LEFT, line);
+      c.lineTo(LEFT + size().w, line);
+      c.stroke();
+      c.fillText(duration(ns), LEFT - 8, Math.min(Math.max(line, 6), size().h - 4));
     }
     c.textAlign = 'center';
     const labels = Math.max(Math.floor(size().w / 90), 1);

@@ -15,6 +15,7 @@ function text(value, column) {
     if (column.name.endsWith('_ns')) return el('span', { title: exact(value) }, duration(value));
     return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(9)));
   }
+  if (temporal(column.type)) return el('span', { title: value }, String(value).replace(/\.?0+Z$/, 'Z'));
   return String(value);
 }
 
@@ -89,16 +90,17 @@ function chart(answer, y) {
     const v = index === null ? null : groups.get(name).get(xs[index]);
     return el('span', {}, mark, name.slice(0, 28), ' ', el('b', {}, v === null || v === undefined ? '' : show(v)));
   }));
+  const font = `11px ${getComputedStyle(document.body).fontFamily}`;
   const draw = () => {
     const u = new uPlot({
       width: plot.clientWidth, height: 190, legend: { show: false }, padding: [8, 6, 0, 0],
       tzDate: (s) => uPlot.tzDate(new Date(s * 1e3), zone),
       cursor: { y: false, drag: { x: true, y: false } },
       axes: [
-        { stroke: () => colour('text-dim'), grid: { show: false }, ticks: { show: false }, size: 24, space: 80, values: (_, s) => s.map((v) => clock(v * 1000)) },
-        { stroke: () => colour('text-dim'), grid: { stroke: () => colour('chart-grid'), width: 1 }, ticks: { show: false }, size: 62, space: 36, values: (_, s) => s.map(show) },
+        { stroke: () => colour('text-dim'), font, grid: { show: false }, ticks: { show: false }, size: 24, space: 80, values: (_, s) => s.map((v) => clock(v * 1000)) },
+        { stroke: () => colour('text-dim'), font, grid: { stroke: () => colour('chart-grid'), width: 1 }, ticks: { show: false }, size: 62, space: 36, values: (_, s) => s.map(show) },
       ],
-      series: [{}, ...names.map((name, n) => ({ label: name, stroke: () => colour(`svc-${n}`), width: 1.4, points: { show: xs.length < 40 } }))],
+      series: [{}, ...names.map((name, n) => ({ label: name, stroke: () => colour(`svc-${n}`), width: 1.4, spanGaps: true, points: { show: xs.length < 40 } }))],
       hooks: { setCursor: [(c) => paint(c.cursor.left >= 0 ? c.cursor.idx ?? null : null)] },
     }, [xs, ...names.map((name) => xs.map((x) => groups.get(name).get(x) ?? null))], plot);
     onTheme(() => { u.redraw(); paint(null); });

@@ -38,8 +38,8 @@ function attributes(values, search) {
       href.searchParams.set('tag', `${key}=${other ? JSON.stringify(value) : text}`);
     }
     return el('div', {},
-      el('dt', {}, key),
-      el('dd', { class: typeof value === 'string' ? 'text' : 'typed' }, long ? el('pre', { tabindex: '0' }, text) : text,
+      el('dt', {}, key.split('.').flatMap((part, n) => (n ? ['.', el('wbr'), part] : [part]))),
+      el('dd', { class: typeof value === 'string' ? 'text' : 'typed' }, long ? el('pre', { tabindex: '0', class: key.endsWith('stacktrace') ? 'trace-lines' : null }, text) : text,
         search && typed && text.length < 300 ? el('a', { class: 'more-like', href: href.href, title: 'Traces with this', 'aria-label': `Traces with ${key} of this value` }, icon('search')) : ''));
   }));
 }

@@ -40,7 +40,7 @@ function bar(i, row) {
       const a = Math.max(share(row.critical[n]), 0);
       const b = Math.min(share(row.critical[n + 1]), 1);
       if (b <= a) continue;
-      const line = el('div', { class: 'path' });
+      const line = el('div', { class: 'crit' });
       line.style.left = percent(a);
       line.style.width = percent(b - a);
       cell.append(line);
@@ -49,7 +49,7 @@ function bar(i, row) {
   for (const at of row?.events ?? []) {
     const x = share(at);
     if (x < 0 || x > 1) continue;
-    const mark = el('i', { class: 'mark' });
+    const mark = el('i', { class: 'event-mark' });
     mark.style.left = percent(x);
     cell.append(mark);
   }
@@ -186,6 +186,7 @@ function select(i, { scroll = true, address = true } = {}) {
   model.selected = i;
   if (!model.place.has(i)) model.reveal(i);
   if (scroll) {
+    space.style.height = `${model.visible.length * ROW}px`;
     const top = model.place.get(i) * ROW;
     if (top < tree.scrollTop + ROW || top > tree.scrollTop + tree.clientHeight - 3 * ROW) {
       tree.scrollTop = Math.max(top - tree.clientHeight / 3, 0);

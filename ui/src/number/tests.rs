@@ -27,6 +27,7 @@ fn shares_and_changes_do_not_overstate() {
     assert_eq!(percent(0.999_99), ">99.9 %");
     assert_eq!(percent(1.0), "100 %");
     assert_eq!(percent(0.045), "4.5 %");
+    assert_eq!(percent(0.001_99), "0.2 %");
     assert_eq!(change(1.0, 0.0), "new");
     assert_eq!(change(3.4, 1.0), "×3.4");
     assert_eq!(change(0.88, 1.0), "−12 %");

@@ -125,7 +125,7 @@ fn rankings(view: &View, o: &Overview) -> Vec<Ranking> {
         of(
             "hotspots",
             "Hotspots",
-            "services by the sum of their response times",
+            "services by total response time",
             RankBy::TotalTime,
             &o.hotspots,
             view.to("/services").to_string(),

@@ -142,23 +142,28 @@ fn sql(trace: &Trace) -> String {
     )
 }
 
+/// `1 span was`, `2 spans were`.
+fn spans(n: u64, one: &str, many: &str) -> String {
+    if n == 1 { format!("1 span {one}") } else { format!("{} spans {many}", number::exact(n)) }
+}
+
 fn warnings(trace: &Trace) -> Vec<String> {
     let mut out = Vec::new();
     if trace.orphans > 0 {
         out.push(format!(
-            "{} of {} spans name a parent that did not arrive: parts of the chain are missing, or still on their way.",
-            number::exact(trace.orphans),
-            number::exact(trace.span_count)
+            "{} a parent that did not arrive: parts of the chain are missing, or still on their way.",
+            spans(trace.orphans, "names", "name")
         ));
     }
     if trace.skewed > 0 {
         out.push(format!(
-            "{} spans were shifted because their clock disagreed with their caller's.",
-            number::exact(trace.skewed)
+            "{} shifted because of a clock that disagreed with its caller's.",
+            spans(trace.skewed, "was", "were")
         ));
     }
     if trace.duplicates > 0 {
-        out.push(format!("{} duplicates were dropped.", number::exact(trace.duplicates)));
+        let dropped = spans(trace.duplicates, "arrived twice and was", "arrived twice and were");
+        out.push(format!("{dropped} dropped once."));
     }
     let held = trace.spans.len() as u64;
     if held < trace.span_count {

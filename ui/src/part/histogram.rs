@@ -116,15 +116,13 @@ fn rulers(scale: &Log, stats: &Stats) -> Vec<Mark> {
         .collect()
 }
 
-/// Decades; with fewer than two of them inside, also 2 and 5 of each.
+/// Decades; with few of them inside, also steps between.
 fn ticks(scale: &Log) -> Vec<Mark> {
     let decades = (scale.to - scale.from) / std::f64::consts::LN_10;
-    let steps: &[i64] = if decades > 2.5 {
-        &[1]
-    } else if decades > 0.9 {
-        &[1, 2, 5]
-    } else {
-        &[1, 2, 3, 4, 5, 6, 7, 8, 9]
+    let steps: &[i64] = match decades {
+        d if d > 4.0 => &[1],
+        d if d > 0.9 => &[1, 2, 5],
+        _ => &[1, 2, 3, 4, 5, 6, 7, 8, 9],
     };
     let mut out = Vec::new();
     let mut decade: i64 = 1;

@@ -72,9 +72,7 @@ pub(crate) fn draw(view: &View, traces: &[TraceSummary]) -> Scatter {
             ),
         })
         .collect();
-    let mut values = vec![most, ((least as f64 * most as f64).sqrt()) as i64, least];
-    values.dedup_by(|a, b| number::duration(*a) == number::duration(*b));
-    let rows = values
+    let rows = guides(least, most)
         .into_iter()
         .map(|ns| Guide {
             y: down(ns),
@@ -87,8 +85,33 @@ pub(crate) fn draw(view: &View, traces: &[TraceSummary]) -> Scatter {
         .into_iter()
         .map(|(share, anchor)| {
             let at = first + ((last - first) as f64 * share) as i64;
-            Guide { y: 0.0, x: super::pct(across(at)), anchor, label: view.zone.second(at) }
+            Guide {
+                y: 0.0,
+                x: super::pct(across(at)),
+                anchor,
+                label: view.zone.second(at).get(11..).unwrap_or_default().to_owned(),
+            }
         })
         .collect();
     Scatter { dots, rows, columns }
+}
+
+/// Round durations from the least to the greatest: decades, or also 2 and 5 of each if few fit.
+fn guides(least: i64, most: i64) -> Vec<i64> {
+    let within = |steps: &[i64]| -> Vec<i64> {
+        (0..18)
+            .flat_map(|power| {
+                steps.iter().map(move |s| s.saturating_mul(10_i64.saturating_pow(power)))
+            })
+            .filter(|ns| least <= *ns && *ns <= most)
+            .collect()
+    };
+    let decades = within(&[1]);
+    match decades.len() {
+        0..=1 => {
+            let fine = within(&[1, 2, 5]);
+            if fine.is_empty() { vec![most] } else { fine }
+        }
+        n => decades.into_iter().step_by(n.div_ceil(5)).collect(),
+    }
 }
