@@ -36,7 +36,7 @@ class Run:
         self.environment = environment
         self.protocol = protocol
         self.stable_names = stable_names
-        self.started = datetime.now(timezone.utc)
+        self.started = None
         self.gateway_pid = None
         self.ports = {}
 
@@ -150,6 +150,7 @@ def _rounds(report, bench):
 
 
 def _traffic(run, endpoint, bench):
+    run.started = datetime.now(timezone.utc)
     shop = Shop(endpoint, run.protocol, run.environment, bench.logs, bench.postgres.url,
                 bench.redis.url, run.stable_names)
     run.ports = {"postgresql": bench.postgres.port, "redis": bench.redis.port}
