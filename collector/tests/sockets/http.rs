@@ -192,6 +192,24 @@ async fn endless_chunked_bodies_end_at_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_first_is_answered_before_it_sends() {
+    let running = start().await;
+    let addr = running.collector.http_addr();
+    let head = |length: usize| {
+        format!(
+            "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
+        )
+    };
+    let answer = raw(addr, &[head(100_000_000).as_bytes()]).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let answer = raw(addr, &[head(2).as_bytes(), b"{}"]).await;
+    assert!(answer.contains("HTTP/1.1 200 OK"), "{answer}");
+    running.assert_healthy().await;
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cors_is_off_unless_origins_are_listed() {
     let preflight = [
         ("origin", "https://shop.example"),
