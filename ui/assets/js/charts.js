@@ -12,6 +12,10 @@ const TOKENS = {
 const token = (tone) => TOKENS[tone] ?? tone;
 const DASH = { p50: [2, 3] };
 
+// Whether the window has more than one date in the zone of the page.
+const days = day(Number(document.body.dataset.from)) !== day(Number(document.body.dataset.to));
+const at = days ? stamp : clockSeconds;
+
 function axisTimes(splits, spanSeconds) {
   let before = '';
   return splits.map((s) => {
@@ -69,7 +73,7 @@ function legend(figure, data) {
   paint();
   onTheme(paint);
   return (index) => {
-    when.textContent = index === null ? '' : stamp(data.times[index]);
+    when.textContent = index === null ? '' : at(data.times[index]);
     if (many) {
       const ranked = cells
         .map((c) => ({ c, v: index === null ? null : c.line.values[index] }))
@@ -117,7 +121,7 @@ function options(figure, data, plot, say) {
       y: { range: (_, __, max) => [0, Math.max((max ?? 0) * 1.08, top)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, splits) => axisTimes(splits, span) },
+      { ...axis, grid: { show: false }, size: days ? 38 : 24, space: 70, values: (_, splits) => axisTimes(splits, span) },
       {
         ...axis, grid, size: 58, space: 34, values: (_, splits) => splits.map((v) => (v === 0 ? '0' : unit(v))),
         incrs: data.unit === 'ns' ? NS : data.unit === 'bytes' ? BYTES : undefined,

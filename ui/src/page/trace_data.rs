@@ -246,7 +246,8 @@ fn value_contains(value: &Value, wanted: &str) -> bool {
         Value::Array(items) => items.iter().any(|v| value_contains(v, wanted)),
         Value::String(text) => text.to_lowercase().contains(wanted),
         Value::Null => false,
-        other => other.to_string() == wanted,
+        Value::Bool(flag) => wanted == if *flag { "true" } else { "false" },
+        Value::Number(number) => number.to_string().starts_with(wanted),
     }
 }
 

@@ -101,8 +101,7 @@ pub(crate) async fn page(State(ui): State<Ui>, mut view: View) -> Result<Respons
         Ok(query) => query,
         Err(text) => {
             view.notice = Some(text);
-            let plain = TraceQuery { range: view.range, limit: 50, ..nothing() };
-            plain
+            TraceQuery { range: view.range, ..nothing() }
         }
     };
     let found = ui.answers.search_traces(&query).await.map_err(|e| view.fail(&ui, &e))?;
