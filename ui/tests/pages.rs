@@ -1,6 +1,8 @@
 //! Every page, rendered over fixed answers: it shows the data, nothing from the data becomes markup,
 //! and its whole state is its address.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod fixture;
 
 use std::sync::Arc;

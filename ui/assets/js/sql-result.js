@@ -5,8 +5,8 @@ import { clock, duration, exact, scaled, stamp, zone } from './format.js';
 
 const ROW = 25;
 const CHUNK = 200;
-const numeric = (type) => /^(U?Int|Float|Decimal)/.test(type);
-const temporal = (type) => /^(Timestamp|Date)/.test(type);
+const numeric = (type) => ['smallint', 'integer', 'bigint', 'real', 'double', 'decimal'].includes(type);
+const temporal = (type) => type === 'timestamp' || type === 'date';
 
 function text(value, column) {
   if (value === null || value === undefined) return el('span', { class: 'null' }, 'null');
@@ -16,6 +16,8 @@ function text(value, column) {
     return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(9)));
   }
   if (temporal(column.type)) return el('span', { title: value }, String(value).replace(/\.?0+Z$/, 'Z'));
+  // A plan, a statement or a stack trace keeps its lines.
+  if (String(value).includes('\n')) return el('pre', { class: 'cell-lines' }, value);
   return String(value);
 }
 
@@ -71,7 +73,7 @@ const LINES = 8;
 function chart(answer, y) {
   const { columns, rows } = answer;
   const time = columns.findIndex((c) => temporal(c.type));
-  const split = columns.findIndex((c) => /Utf8/.test(c.type));
+  const split = columns.findIndex((c) => c.type === 'text');
   if (time < 0) return bars(answer, y, split);
   const groups = new Map();
   for (const row of rows) {

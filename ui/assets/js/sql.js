@@ -1,7 +1,7 @@
 // The SQL workbench: editor, run, download.
 
 import { copy, el, island, toast } from './dom.js';
-import { bytes, count, duration } from './format.js';
+import { count, duration } from './format.js';
 import { result } from './sql-result.js';
 import { mount } from './sql-editor.js';
 
@@ -31,8 +31,7 @@ async function ask(sql, accept, signal) {
 function figures(answer, elapsed) {
   const s = answer.stats ?? {};
   const parts = [`${count(answer.rows.length)} rows`, duration(Math.round(elapsed * 1e6))];
-  if (s.rows_scanned) parts.push(`${count(s.rows_scanned)} rows read`);
-  if (s.bytes_scanned) parts.push(`${bytes(s.bytes_scanned)} read`);
+  if (s.segments_scanned !== undefined) parts.push(`${count(s.segments_scanned)} segments read, ${count(s.segments_pruned ?? 0)} skipped`);
   if (s.truncated) parts.push('cut off: add a LIMIT or a filter');
   return parts.join(' · ');
 }
