@@ -26,7 +26,7 @@ mod listen;
 mod pipeline;
 mod refusal;
 #[cfg(test)]
-mod replay;
+mod replay_tests;
 mod respond;
 mod server;
 mod sink;

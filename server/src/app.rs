@@ -1,19 +1,17 @@
 //! Wiring: opens storage, binds the listeners, serves until told to stop, and stops in order:
 //! readiness off → listeners drain → last flush → files closed.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use headrope_collector::Collector;
 use headrope_query::Queries;
 use headrope_storage::Engine;
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::http::{self, Site};
+use crate::http::{self, Addresses, Site};
 
 /// A node that is bound and recovered but does not serve yet.
 pub(crate) struct Node {
@@ -21,14 +19,6 @@ pub(crate) struct Node {
     collector: Arc<Collector<Engine>>,
     listener: TcpListener,
     site: Site,
-}
-
-/// Addresses a node listens on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Addresses {
-    pub(crate) grpc: SocketAddr,
-    pub(crate) http: SocketAddr,
-    pub(crate) ui: SocketAddr,
 }
 
 impl Node {
@@ -77,18 +67,6 @@ impl Node {
         tracing::info!("stopping: writing what is live into segments");
         let closed = self.engine.shutdown().await.context("cannot close the data directory");
         intake.and(pages).and(closed)
-    }
-}
-
-impl Addresses {
-    /// The line `serve` prints on stdout.
-    pub(crate) fn json(&self) -> String {
-        json!({"listening": {
-            "otlp_grpc": self.grpc.to_string(),
-            "otlp_http": self.http.to_string(),
-            "ui": self.ui.to_string(),
-        }})
-        .to_string()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bench::ingest::IngestArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Full-stack APM and distributed tracing: OTLP in, answers out.
@@ -46,7 +47,7 @@ pub(crate) enum Command {
     Doctor(ConfigArgs),
     /// Load tests against a node started for the purpose.
     #[command(subcommand)]
-    Bench(crate::command::bench::BenchCommand),
+    Bench(BenchCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -230,4 +231,15 @@ pub(crate) enum ConfigCommand {
     Check(ConfigArgs),
     /// Print every setting with its value and where it comes from.
     Print(ConfigArgs),
+}
+
+/// Which load.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Store the shop's spans or log records, and print records per second and CPU second,
+    /// acknowledgement latencies, memory and bytes on disk.
+    #[command(
+        after_help = "Example:\n  headrope bench ingest --records 1000000 --rate 60000 --json ingest.json"
+    )]
+    Ingest(IngestArgs),
 }

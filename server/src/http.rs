@@ -1,5 +1,6 @@
 //! The page listener: pages, API, health, metrics, administration.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,8 +14,7 @@ use headrope_query::Queries;
 use headrope_query::api::{self, ApiConfig};
 use headrope_storage::{Engine, StorageError};
 use headrope_ui::UiConfig;
-
-use crate::app::Addresses;
+use serde_json::json;
 
 /// What the pages are made of.
 #[derive(Clone)]
@@ -23,6 +23,26 @@ pub(crate) struct Site {
     pub(crate) collector: Arc<Collector<Engine>>,
     pub(crate) queries: Queries,
     pub(crate) banner: Option<String>,
+}
+
+/// Addresses a node listens on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) ui: SocketAddr,
+}
+
+impl Addresses {
+    /// The line `serve` prints on stdout.
+    pub(crate) fn json(&self) -> String {
+        json!({"listening": {
+            "otlp_grpc": self.grpc.to_string(),
+            "otlp_http": self.http.to_string(),
+            "ui": self.ui.to_string(),
+        }})
+        .to_string()
+    }
 }
 
 /// Everything served on the page address.

@@ -263,7 +263,8 @@ fn the_shop_equals_its_oracle_at_every_stage() {
     assert_eq!(server.post("/api/v1/admin/compact", &Value::Null).unwrap().0, 204);
     Check { server: &server, oracle: &oracle, stage: "merged" }.all();
     server.kill().unwrap();
-    let server = start(dir.path());
+    let mut server = start(dir.path());
     eprintln!("restart to ready: {:?}", server.ready_after);
     Check { server: &server, oracle: &oracle, stage: "killed and restarted" }.all();
+    assert!(server.stop().unwrap().success());
 }

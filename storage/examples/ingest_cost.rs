@@ -7,7 +7,6 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-
 use headrope_model::DataSet;
 use headrope_storage::{Engine, Export, StorageConfig, Submission};
 use headrope_testdata::Shop;
@@ -31,8 +30,16 @@ fn main() {
         logs.extend(slice.logs.iter().map(|r| bytes::Bytes::from(r.encode_to_vec())));
     }
     let size = |all: &[bytes::Bytes]| all.iter().map(bytes::Bytes::len).sum::<usize>();
-    println!("{} trace requests, {:.0} B/span raw", traces.len(), size(&traces) as f64 / spans as f64);
-    println!("{} log requests, {:.0} B/line raw", logs.len(), size(&logs) as f64 / (spans / 2) as f64);
+    println!(
+        "{} trace requests, {:.0} B/span raw",
+        traces.len(),
+        size(&traces) as f64 / spans as f64
+    );
+    println!(
+        "{} log requests, {:.0} B/line raw",
+        logs.len(),
+        size(&logs) as f64 / (spans / 2) as f64
+    );
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
     let mut config = StorageConfig::new(dir.path().to_owned());
@@ -56,14 +63,30 @@ fn main() {
             let export = Export::Traces(request);
             engine.append(permit, Submission { export, payload: payload.clone() }).await.unwrap();
         }
-        println!("append spans   {:.2} µs/span (zstd, rows, log, sync), {:.2?}", per(cpu() - started.0, spans), started.1.elapsed());
-        let live: usize = engine.snapshot().live(DataSet::Spans).iter().map(|b| b.batch.get_array_memory_size()).sum();
+        println!(
+            "append spans   {:.2} µs/span (zstd, rows, log, sync), {:.2?}",
+            per(cpu() - started.0, spans),
+            started.1.elapsed()
+        );
+        let live: usize = engine
+            .snapshot()
+            .live(DataSet::Spans)
+            .iter()
+            .map(|b| b.batch.get_array_memory_size())
+            .sum();
         println!("live           {:.0} B/span", live as f64 / spans as f64);
         let started = (cpu(), Instant::now());
         engine.flush().await.unwrap();
-        println!("flush spans    {:.2} µs/span, {:.2?}", per(cpu() - started.0, spans), started.1.elapsed());
+        println!(
+            "flush spans    {:.2} µs/span, {:.2?}",
+            per(cpu() - started.0, spans),
+            started.1.elapsed()
+        );
         for segment in engine.snapshot().segments(DataSet::Spans) {
-            println!("               {:.1} B/span on disk", segment.meta().bytes as f64 / segment.meta().rows as f64);
+            println!(
+                "               {:.1} B/span on disk",
+                segment.meta().bytes as f64 / segment.meta().rows as f64
+            );
         }
         let lines = spans / 2;
         let started = cpu();
@@ -78,7 +101,11 @@ fn main() {
         println!("flush logs     {:.2} µs/line", per(cpu() - started, lines));
         for segment in engine.snapshot().segments(DataSet::Logs) {
             let meta = segment.meta();
-            println!("               {:.1} B/line data, {:.1} B/line index", meta.bytes as f64 / meta.rows as f64, meta.index_bytes.unwrap_or(0) as f64 / meta.rows as f64);
+            println!(
+                "               {:.1} B/line data, {:.1} B/line index",
+                meta.bytes as f64 / meta.rows as f64,
+                meta.index_bytes.unwrap_or(0) as f64 / meta.rows as f64
+            );
         }
         engine.shutdown().await.unwrap();
     });

@@ -1,7 +1,6 @@
 //! Simulated records as OTLP requests, batched the way a collector batches them.
 
-pub(crate) mod attrs;
-mod fill;
+pub(crate) mod fill;
 mod logs;
 mod metrics;
 mod span_attrs;

@@ -14,7 +14,7 @@ use headrope_model::{RefuseReason, Signal};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
-use crate::emit::attrs::Attrs;
+use crate::attrs::Attrs;
 
 /// The right answer to a hostile request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,8 @@
 //! bytes everywhere.
 #![forbid(unsafe_code)]
 
+mod attrs;
+mod catalogue;
 pub mod config;
 mod dice;
 mod emit;

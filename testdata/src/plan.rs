@@ -1,8 +1,10 @@
 //! The planned incidents as a timeline: what holds at a second, and what really happened.
 
+use crate::catalogue::services::{
+    BUSY_HOST, HOST_NAMES, INSTANCES, Instance, Language, REPLICAS, Svc,
+};
 use crate::config::{Incident, Planned, Truth};
 use crate::dice::{mix, unit};
-use crate::world::services::{BUSY_HOST, HOST_NAMES, INSTANCES, Instance, Language, REPLICAS, Svc};
 
 const NANOS: i64 = 1_000_000_000;
 /// Version that carries the bad-deploy incident.

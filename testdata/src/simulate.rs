@@ -5,15 +5,15 @@
 
 mod run;
 
+use crate::catalogue::log_lines::Line;
+use crate::catalogue::mishaps::Mishap;
+use crate::catalogue::ops::{ENTRIES, OpId};
+use crate::catalogue::services::{HOSTS, INSTANCES, Instance, REPLICAS};
+use crate::catalogue::statements::Stmt;
 use crate::dice::Dice;
 use crate::plan::Moment;
 use crate::traffic;
 use crate::world::World;
-use crate::world::log_lines::Line;
-use crate::world::mishaps::Mishap;
-use crate::world::ops::{ENTRIES, OpId};
-use crate::world::services::{HOSTS, INSTANCES, Instance, REPLICAS};
-use crate::world::statements::Stmt;
 
 use run::Run;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalogue::graph::Proto;
+use crate::catalogue::mishaps::Mishap;
+use crate::catalogue::ops::OpId;
+use crate::catalogue::services::INSTANCES;
+use crate::catalogue::statements::Store;
 use crate::simulate::{Home, Shape, SpanRecord, TraceRecord, Window};
-use crate::world::graph::Proto;
-use crate::world::mishaps::Mishap;
-use crate::world::ops::OpId;
-use crate::world::services::INSTANCES;
-use crate::world::statements::Store;
 
 /// Bucket bounds in seconds that the semantic conventions advise for request durations.
 pub(crate) const BOUNDS: [f64; 14] =

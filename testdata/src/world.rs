@@ -1,19 +1,13 @@
-//! The shop as data, and the figures derived from it once.
+//! The figures derived once from the catalogue and the configuration.
 
-pub(crate) mod graph;
-pub(crate) mod log_lines;
-pub(crate) mod mishaps;
-pub(crate) mod ops;
 pub(crate) mod resources;
-pub(crate) mod services;
-pub(crate) mod statements;
 
+use crate::catalogue::services::{BUSY_HOST, CORES, HOSTS, INSTANCES, Instance};
 use crate::config::ShopConfig;
 use crate::plan::Plan;
 use crate::simulate;
 use crate::traffic;
 use resources::Resources;
-use services::{CORES, HOSTS, INSTANCES, Instance};
 
 /// Mean CPU utilisation of a host at the configured rate.
 const MEAN_LOAD: f64 = 0.35;
@@ -62,7 +56,7 @@ impl World {
 
     /// Expected CPU utilisation of a host at a second.
     pub(crate) fn expected_load(&self, host: usize, second: i64, busy: bool) -> f64 {
-        if busy && host == services::BUSY_HOST {
+        if busy && host == BUSY_HOST {
             return BUSY_LOAD;
         }
         let cores: f64 = Instance::all()

@@ -68,15 +68,18 @@ fn is_vendored(path: &str) -> bool {
     path.split('/').rev().skip(1).any(|directory| directory == "vendor")
 }
 
-/// Whether a vendored file has a notice: a `NAME.LICENSE` beside it, for a directory of its own a
-/// `LICENSE` in it, or words in its head.
+/// Whether a vendored file has a notice: a `NAME.LICENSE` or `LICENSE-NAME.txt` beside it, for a
+/// directory of its own a `LICENSE` in it, or words in its head.
 fn has_notice(tree: &Tree, path: &str) -> bool {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     if name.contains("LICENSE") || name.contains("NOTICE") || name == "README.md" {
         return true;
     }
     let stems = name.match_indices('.').map(|(at, _)| &name[..at]).chain([name]);
-    let beside = stems.into_iter().any(|stem| tree.has(&format!("{directory}/{stem}.LICENSE")));
+    let beside = stems.into_iter().any(|stem| {
+        tree.has(&format!("{directory}/{stem}.LICENSE"))
+            || tree.has(&format!("{directory}/LICENSE-{stem}.txt"))
+    });
     let own_directory = !directory.ends_with("/vendor") && directory != "vendor";
     let inside = own_directory
         && ["LICENSE", "LICENSE.txt", "LICENSE.md"]

@@ -33,7 +33,7 @@ pub(crate) fn is_test_path(path: &str) -> bool {
     let file = parts.next_back().unwrap_or_default();
     file == "tests.rs"
         || file.ends_with("_tests.rs")
-        || parts.any(|part| matches!(part, "tests" | "fuzz"))
+        || parts.any(|part| matches!(part, "tests" | "fuzz" | "examples"))
 }
 
 /// Reads every production source.

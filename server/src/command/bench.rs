@@ -2,20 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
-
-use crate::bench::ingest::{self, IngestArgs};
-
-/// Which load.
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Store the shop's spans or log records, and print records per second and CPU second,
-    /// acknowledgement latencies, memory and bytes on disk.
-    #[command(
-        after_help = "Example:\n  headrope bench ingest --records 1000000 --rate 60000 --json ingest.json"
-    )]
-    Ingest(IngestArgs),
-}
+use crate::bench::ingest;
+use crate::cli::BenchCommand;
 
 pub(crate) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {

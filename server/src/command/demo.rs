@@ -60,7 +60,7 @@ fn refuse_used(dir: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn announce(addresses: &crate::app::Addresses, plan: &Plan) -> std::io::Result<()> {
+fn announce(addresses: &crate::http::Addresses, plan: &Plan) -> std::io::Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", addresses.json())?;
     stdout.flush()?;

@@ -6,16 +6,16 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord as OtlpLog, ResourceLogs, ScopeLogs};
 
-use super::attrs::{Attrs, string_value};
 use super::spans::name;
 use super::{SCHEMA_URL, scope, trouble, unix};
+use crate::attrs::{Attrs, string_value};
+use crate::catalogue::graph::Proto;
+use crate::catalogue::log_lines::Line;
+use crate::catalogue::services::SKEWED_HOST;
+use crate::catalogue::statements::Store;
 use crate::dice::mix;
 use crate::simulate::{Home, LogRecord, Shape, SpanRecord, TraceRecord, Window};
 use crate::world::World;
-use crate::world::graph::Proto;
-use crate::world::log_lines::Line;
-use crate::world::services::SKEWED_HOST;
-use crate::world::statements::Store;
 
 /// The database writes this line, in a log without trace context of its own process.
 fn from_database(line: Line) -> bool {

@@ -2,15 +2,15 @@
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-use super::attrs::Attrs;
 use super::spans::failed;
 use super::trouble;
+use crate::attrs::Attrs;
+use crate::catalogue::graph::Proto;
+use crate::catalogue::mishaps::grpc_name;
+use crate::catalogue::ops::OpId;
+use crate::catalogue::services::{Language, Svc};
+use crate::catalogue::statements::{Stmt, Store};
 use crate::simulate::{Shape, SpanRecord, TraceRecord};
-use crate::world::graph::Proto;
-use crate::world::mishaps::grpc_name;
-use crate::world::ops::OpId;
-use crate::world::services::{Language, Svc};
-use crate::world::statements::{Stmt, Store};
 
 /// The attributes of a span.
 pub(super) fn attributes(trace: &TraceRecord, span: &SpanRecord) -> Vec<KeyValue> {

@@ -6,11 +6,11 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
 use super::{SCHEMA_URL, scope, span_attrs, trouble, unix};
+use crate::catalogue::graph::Proto;
+use crate::catalogue::mishaps::Mishap;
+use crate::catalogue::services::Language;
 use crate::simulate::{Home, Shape, SpanRecord, TraceRecord, Window};
 use crate::world::World;
-use crate::world::graph::Proto;
-use crate::world::mishaps::Mishap;
-use crate::world::services::Language;
 
 /// W3C flags (sampled, random id) and the OTLP bit that says whether the parent is remote is known.
 const FLAGS: u32 = 0x103;

@@ -3,10 +3,10 @@
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 
-use super::attrs::Attrs;
+use crate::attrs::Attrs;
+use crate::catalogue::mishaps::Mishap;
+use crate::catalogue::services::{Language, Service};
 use crate::simulate::{Shape, SpanRecord};
-use crate::world::mishaps::Mishap;
-use crate::world::services::{Language, Service};
 
 /// Exception attributes for a span event or a log record; the stack only where the mishap arose.
 pub(super) fn exception(

@@ -12,8 +12,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 
 use super::{Answer, Case};
+use crate::attrs::{Attrs, string_value};
 use crate::dice::mix;
-use crate::emit::attrs::{Attrs, string_value};
 
 pub(super) fn resource() -> Resource {
     let mut attrs = Attrs::with_capacity(1);

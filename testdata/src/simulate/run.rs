@@ -1,15 +1,15 @@
 //! Walks the call graph for one user request.
 
 use super::{Home, LogRecord, Pace, Shape, SpanRecord, TraceRecord, Window};
+use crate::catalogue::graph::{Call, Op, Proto, Step, What};
+use crate::catalogue::log_lines::Line;
+use crate::catalogue::mishaps::Mishap;
+use crate::catalogue::ops::OpId;
+use crate::catalogue::services::{Instance, Language, REPLICAS, SKEWED_HOST, Svc};
+use crate::catalogue::statements::{Stmt, Store};
 use crate::dice::Dice;
 use crate::plan::PAUSE_PERIOD_NS;
 use crate::world::World;
-use crate::world::graph::{Call, Op, Proto, Step, What};
-use crate::world::log_lines::Line;
-use crate::world::mishaps::Mishap;
-use crate::world::ops::OpId;
-use crate::world::services::{Instance, Language, REPLICAS, SKEWED_HOST, Svc};
-use crate::world::statements::{Stmt, Store};
 
 /// Threshold of the database's slow-statement log, nanoseconds.
 const SLOW_STATEMENT_NS: i64 = 150_000_000;

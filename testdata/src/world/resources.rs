@@ -2,11 +2,13 @@
 
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use super::services::{BROKER_HOST, HOST_ADDRESSES, HOST_NAMES, HOSTS, INSTANCES, Instance, Svc};
-use super::statements::STORES;
+use crate::attrs::Attrs;
+use crate::catalogue::services::{
+    BROKER_HOST, HOST_ADDRESSES, HOST_NAMES, HOSTS, INSTANCES, Instance, Svc,
+};
+use crate::catalogue::statements::STORES;
 use crate::config::ShopConfig;
 use crate::dice::mix;
-use crate::emit::attrs::Attrs;
 use crate::plan::{BAD_CART_VERSION, N_PLUS_ONE_VERSION, Plan};
 use crate::simulate::Home;
 

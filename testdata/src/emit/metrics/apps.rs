@@ -12,16 +12,16 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use super::points::{counted, metric, of, tag, tagged, whole};
 use super::{Interval, NANOS, hosts};
+use crate::attrs::Attrs;
+use crate::catalogue::graph::Proto;
+use crate::catalogue::mishaps::grpc_name;
+use crate::catalogue::services::{BUSY_HOST, CONTAINER_CORES, Instance, Language, Svc};
+use crate::catalogue::statements::{STORES, Store};
 use crate::config::Incident;
-use crate::emit::attrs::Attrs;
 use crate::emit::unix;
 use crate::plan::{PAUSE_PERIOD_NS, Pause};
 use crate::simulate::Home;
 use crate::stats::{BOUNDS, Durations, Series};
-use crate::world::graph::Proto;
-use crate::world::mishaps::grpc_name;
-use crate::world::services::{BUSY_HOST, CONTAINER_CORES, Instance, Language, Svc};
-use crate::world::statements::{STORES, Store};
 
 const MIB: f64 = 1_048_576.0;
 /// Connections of each instance's pool to a store.

@@ -6,11 +6,11 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::Interval;
 use super::points::{counted, of, tagged, whole};
-use crate::config::Incident;
-use crate::emit::attrs::Attrs;
-use crate::world::services::{
+use crate::attrs::Attrs;
+use crate::catalogue::services::{
     BUSY_HOST, CONTAINER_CORES, CORES, DATABASE_HOST, HOST_MEMORY, HOSTS, Instance,
 };
+use crate::config::Incident;
 use crate::world::{BUSY_LOAD, IDLE_LOAD};
 
 const LIBRARY: &str =

@@ -6,11 +6,11 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics};
 
 use super::Interval;
 use super::points::{Point, counted, of, whole};
+use crate::attrs::Attrs;
+use crate::catalogue::services::{REPLICAS, Svc};
+use crate::catalogue::statements::Store;
 use crate::config::Incident;
-use crate::emit::attrs::Attrs;
 use crate::simulate::Home;
-use crate::world::services::{REPLICAS, Svc};
-use crate::world::statements::Store;
 
 const MIB: f64 = 1_048_576.0;
 /// Part of the user requests that place an order.

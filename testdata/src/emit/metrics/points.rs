@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::Interval;
-use crate::emit::attrs::Attrs;
+use crate::attrs::Attrs;
 use crate::emit::{SCHEMA_URL, scope};
 
 /// A point's attributes and value.
