@@ -1,6 +1,10 @@
 //! CPU cost of ingest by stage over the seeded shop: `cargo run --release -p headrope-storage
 //! --example ingest_cost [SPANS]`. Prints process CPU seconds, background work included.
-#![allow(clippy::unwrap_used, reason = "a tool that stops at the first failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a tool read from top to bottom, that stops at the first failure"
+)]
 
 use std::time::Instant;
 
