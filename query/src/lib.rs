@@ -17,6 +17,8 @@ mod function;
 mod moment;
 mod queries;
 pub mod sql;
+#[cfg(test)]
+mod tests;
 
 pub use engine::QueryConfig;
 pub use error::QueryError;

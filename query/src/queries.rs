@@ -1,8 +1,10 @@
 //! The one door to answers.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use headrope_model::{TimeRange, TraceId};
 use headrope_storage::Engine;
 
@@ -23,6 +25,9 @@ pub struct Queries {
     engine: Arc<Engine>,
     machine: Arc<Machine>,
 }
+
+/// What a panic below the door is answered with.
+const BROKEN: &str = "it broke on this question; please report the question";
 
 /// Shorthand for the result of a question.
 pub type Answer<T> = Result<T, QueryError>;
@@ -50,6 +55,12 @@ impl Queries {
     #[must_use]
     pub fn memory_used(&self) -> usize {
         self.machine.memory_used()
+    }
+
+    /// What all questions share.
+    #[cfg(test)]
+    pub(crate) fn machine(&self) -> Arc<Machine> {
+        Arc::clone(&self.machine)
     }
 
     /// Answers a question in SQL.
@@ -85,7 +96,8 @@ impl Queries {
         let answer = async {
             let _turn = self.machine.gate.enter(limit).await?;
             let session = Session::open(&self.machine, self.engine.snapshot())?;
-            Box::pin(work(Arc::new(session))).await
+            let work = AssertUnwindSafe(Box::pin(work(Arc::new(session)))).catch_unwind();
+            work.await.unwrap_or_else(|_| Err(QueryError::Engine(BROKEN.to_owned())))
         };
         match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer,

@@ -93,12 +93,11 @@ fn names(
     row: usize,
 ) -> Result<Vec<String>, QueryError> {
     let mut names = Vec::new();
-    if let Some(outer) = lists.as_list_opt::<i32>().map(|l| l.value(row)) {
-        if let Some(inner) = outer.as_list_opt::<i32>() {
-            for items in inner.iter().flatten() {
-                let texts = Texts::of(&items).map_err(|e| QueryError::Engine(e.to_string()))?;
-                names.extend((0..items.len()).map(|at| texts.owned(at)));
-            }
+    let outer = lists.as_list_opt::<i32>().map(|l| l.value(row));
+    if let Some(inner) = outer.as_ref().and_then(|o| o.as_list_opt::<i32>()) {
+        for items in inner.iter().flatten() {
+            let texts = Texts::of(&items).map_err(|e| QueryError::Engine(e.to_string()))?;
+            names.extend((0..items.len()).map(|at| texts.owned(at)));
         }
     }
     names.sort_unstable();

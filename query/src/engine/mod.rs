@@ -17,6 +17,9 @@ mod table;
 mod texts;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::QueryConfig;
 pub(crate) use fault::{internal, user};
 pub(crate) use machine::Machine;

@@ -83,7 +83,6 @@ impl PruningStatistics for Containers<'_> {
         Some(Arc::new(rows))
     }
 
-    #[expect(clippy::mutable_key_type, reason = "the trait's signature")]
     fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
         if column.name != "service_name" {
             return None;

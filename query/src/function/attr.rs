@@ -149,6 +149,7 @@ impl Key {
 }
 
 /// Attributes of rows, whichever way they are kept; values are canonical JSON.
+#[expect(clippy::large_enum_variant, reason = "one per batch, never stored")]
 pub(super) enum Attributes {
     /// Map columns.
     Map { map: MapArray, keys: Texts, values: Texts },

@@ -1,0 +1,112 @@
+//! A seeded data set in a storage engine of its own, for tests.
+
+use std::sync::Arc;
+
+use headrope_model::TimeRange;
+use headrope_storage::{Engine, Export, StorageConfig, Submission};
+use headrope_testdata::{Oracle, Shop, ShopConfig, Slice};
+use prost::Message as _;
+use tempfile::TempDir;
+
+use crate::{Queries, QueryConfig};
+
+/// Start of the data: 2025-01-06T00:10:00Z.
+const FROM: i64 = 1_736_122_200_000_000_000;
+/// Length of the data in seconds.
+const SECONDS: i64 = 20;
+
+/// Where the rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// All live.
+    Live,
+    /// All in segments.
+    Flushed,
+    /// Some in segments, some live.
+    Mixed,
+    /// In segments, merged.
+    Merged,
+}
+
+/// An engine with the shop's data, and what it holds.
+pub(crate) struct Seeded {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) queries: Queries,
+    pub(crate) oracle: Oracle,
+    pub(crate) range: TimeRange,
+    _dir: TempDir,
+}
+
+/// Settings under which nothing happens by itself.
+fn quiet(dir: &TempDir) -> StorageConfig {
+    let forever = std::time::Duration::from_secs(86_400);
+    StorageConfig {
+        flush_age: forever,
+        maintenance_interval: forever,
+        retain_traces: None,
+        retain_logs: None,
+        retain_metrics: None,
+        compact_fan_in: 2,
+        durability: headrope_storage::Durability::PageCache,
+        min_free_bytes: 0,
+        ..StorageConfig::new(dir.path().join("data"))
+    }
+}
+
+/// An empty engine.
+pub(crate) async fn empty(config: QueryConfig) -> (Arc<Engine>, Queries, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(quiet(&dir)).await.unwrap();
+    let queries = Queries::with_config(Arc::clone(&engine), config);
+    (engine, queries, dir)
+}
+
+pub(crate) async fn seeded(placed: Placed) -> Seeded {
+    seeded_with(placed, QueryConfig::default()).await
+}
+
+pub(crate) async fn seeded_with(placed: Placed, config: QueryConfig) -> Seeded {
+    let (engine, queries, dir) = empty(config).await;
+    let shop = Shop::with_config(ShopConfig {
+        seed: 7,
+        traces_per_second: 12.0,
+        orphans_ppm: 50_000,
+        ..ShopConfig::default()
+    });
+    let range = TimeRange::new(FROM, FROM + SECONDS * 1_000_000_000).unwrap();
+    let mut oracle = Oracle::new();
+    for (at, slice) in shop.slices(range, 5).enumerate() {
+        oracle.fold(&slice);
+        send(&engine, slice).await;
+        if placed != Placed::Live && (placed != Placed::Mixed || at < 3) {
+            engine.flush().await.unwrap();
+        }
+    }
+    if placed == Placed::Merged {
+        engine.compact().await.unwrap();
+    }
+    // Spans of the last requests may start after the range they began in.
+    let range = TimeRange::new(FROM - 60_000_000_000, range.to() + 600_000_000_000).unwrap();
+    Seeded { engine, queries, oracle, range, _dir: dir }
+}
+
+/// Appends a slice.
+pub(crate) async fn send(engine: &Engine, slice: Slice) {
+    for request in slice.traces {
+        let payload = request.encode_to_vec();
+        append(engine, Export::Traces(request), payload).await;
+    }
+    for request in slice.logs {
+        let payload = request.encode_to_vec();
+        append(engine, Export::Logs(request), payload).await;
+    }
+    for request in slice.metrics {
+        let payload = request.encode_to_vec();
+        append(engine, Export::Metrics(request), payload).await;
+    }
+}
+
+pub(crate) async fn append(engine: &Engine, export: Export, payload: Vec<u8>) {
+    let permit = engine.admit(payload.len()).unwrap();
+    engine.append(permit, Submission { export, payload: payload.into() }).await.unwrap();
+}
