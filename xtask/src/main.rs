@@ -33,9 +33,9 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn tidy() -> anyhow::Result<ExitCode> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("the directory of xtask has no parent")?;
+    // At run time: a shared target directory may hold the build of another working copy.
+    let own = std::env::var("CARGO_MANIFEST_DIR").context("run it as `cargo xtask tidy`")?;
+    let root = Path::new(&own).parent().context("the directory of xtask has no parent")?;
     let tree = Tree::read(root)?;
     let mut findings = check(&tree);
     findings.sort();
