@@ -41,8 +41,10 @@ export async function openPage(browser, base, { scheme = 'light', width = 1600, 
     if (message.type() === 'error') faults.push(`console: ${message.text()} ${message.location().url}`);
   });
   page.on('pageerror', (error) => faults.push(`page error: ${error.message}`));
-  page.on('response', (answer) => {
-    if (answer.status() >= 400) faults.push(`status ${answer.status()}: ${answer.url()}`);
+  page.on('response', async (answer) => {
+    if (answer.status() < 400) return;
+    const body = await answer.text().catch(() => '');
+    faults.push(`status ${answer.status()}: ${answer.url()} ${body.replace(/<[^>]*>|\s+/g, ' ').trim().slice(0, 300)}`);
   });
   page.on('requestfailed', (request) => {
     const why = request.failure()?.errorText ?? '';

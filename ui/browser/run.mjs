@@ -96,8 +96,13 @@ function policyFaults(answer) {
 async function layoutFaults(page, { scheme }) {
   const seen = await page.evaluate(() => {
     const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-    canvas.fillStyle = getComputedStyle(document.body).backgroundColor;
+    // The canvas starts white, as the page does; the body paints over the root.
+    canvas.fillStyle = '#fff';
     canvas.fillRect(0, 0, 1, 1);
+    for (const element of [document.documentElement, document.body]) {
+      canvas.fillStyle = getComputedStyle(element).backgroundColor;
+      canvas.fillRect(0, 0, 1, 1);
+    }
     const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
     return {
       title: document.title,

@@ -72,7 +72,7 @@ export async function walk(browser, base, report) {
 /** Clicks the first visible link of the page's content whose path matches; returns where it led. */
 async function follow(page, pattern) {
   const links = page.locator('main a[href]:visible');
-  const paths = await links.evaluateAll((all) => all.map((a) => new URL(a.href).pathname));
+  const paths = await links.evaluateAll((all) => all.map((a) => new URL(a.getAttribute('href'), location.href).pathname));
   const at = paths.findIndex((path) => pattern.test(path));
   assert(at >= 0, `no link to ${pattern} on ${page.url()}`);
   await links.nth(at).click();
@@ -110,7 +110,8 @@ async function runSql(page) {
   const editor = page.locator('.cm-content, textarea').first();
   await editor.click();
   await page.keyboard.press('Control+A');
-  await page.keyboard.insertText('SELECT service_name, count(*) AS n FROM spans GROUP BY service_name ORDER BY n DESC');
+  // Key by key, as a person types: brackets close themselves and completions open on the way.
+  await page.keyboard.type('SELECT service_name, count(*) AS n FROM spans GROUP BY service_name ORDER BY n DESC');
   await page.keyboard.press('Control+Enter');
   await page.locator('main table tbody tr').nth(11).waitFor();
 }
