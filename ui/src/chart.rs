@@ -27,7 +27,7 @@ pub(crate) struct Chart {
     /// What the chart shows, for those who cannot see it.
     #[serde(skip)]
     pub(crate) summary: String,
-    /// `ns`, `rate`, `share`, `count`, `bytes` or `plain`.
+    /// `ns`, `rate`, `share`, `count`, `bytes`, `byterate` or `plain`.
     pub(crate) unit: &'static str,
     /// `line`, `area`, `bars` or `stack`.
     pub(crate) kind: &'static str,
@@ -213,6 +213,7 @@ fn resource(at: usize, name: &str, series: &[MetricSeries]) -> Chart {
         ),
         unit: match unit.as_str() {
             "By" => "bytes",
+            "By/s" => "byterate",
             "1" => "share",
             "s" | "ms" => "ns",
             _ => "plain",

@@ -80,14 +80,14 @@ fn long(seconds: u64) -> String {
     }
 }
 
-/// A rate in calls per second: `12.4/s`, `3.1/min` below one in ten seconds.
+/// A rate: `12.4/s`; per minute below one a second, per hour below one a minute.
 #[must_use]
 pub fn rate(per_second: f64) -> String {
     if !per_second.is_finite() || per_second <= 0.0 {
         "0/s".to_owned()
-    } else if per_second >= 0.1 {
+    } else if per_second >= 1.0 {
         format!("{}/s", scaled(per_second))
-    } else if per_second * 60.0 >= 0.1 {
+    } else if per_second * 60.0 >= 1.0 {
         format!("{}/min", digits(per_second * 60.0))
     } else {
         format!("{}/h", digits(per_second * 3600.0))
@@ -144,6 +144,7 @@ pub fn change(now: f64, before: f64) -> String {
 pub fn with_unit(value: f64, unit: &str) -> String {
     match unit {
         "By" => bytes(value),
+        "By/s" => format!("{}/s", bytes(value)),
         "1" => percent(value),
         "s" => duration((value * 1e9) as i64),
         "ms" => duration((value * 1e6) as i64),

@@ -2,7 +2,7 @@
 // looks at that window, and all charts of a page share one crosshair.
 
 import { colour, el, island, onTheme } from './dom.js';
-import { UNITS, clock, clockSeconds, day, stamp, zone } from './format.js';
+import { UNITS, clock, clockSeconds, day, rateUpTo, stamp, zone } from './format.js';
 
 const GROUP = 'time';
 const TOKENS = {
@@ -41,6 +41,8 @@ function series(line, kind, at, lines) {
   if (kind === 'bars' || kind === 'stack') {
     return { ...base, width: 0, fill: stroke, paths: uPlot.paths.bars({ size: [0.86, 40], align: 1 }) };
   }
+  const single = alone(line.values);
+  if (single.length) base.points = { show: true, size: 4, width: 0, fill: stroke, filter: () => single };
   return { ...base, width: line.tone === 'p99' ? 1.6 : 1.3, dash: DASH[line.tone], fill: lines === 1 ? fill(0.12) : undefined };
 }
 
@@ -57,14 +59,20 @@ function columns(data) {
   return sums.reverse();
 }
 
-function legend(figure, data) {
+// An identifier as long as a sentence keeps its ends.
+const short = (label) => (label.length > 20 ? `${label.slice(0, 9)}…${label.slice(-6)}` : label);
+
+// Points without a neighbour, which no line shows.
+const alone = (values) =>
+  [...values.keys()].filter((i) => values[i] !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null);
+
+function legend(figure, data, unit) {
   const box = figure.querySelector('[data-legend]');
-  const unit = UNITS[data.unit];
   const many = data.lines.length > 4;
   const cells = data.lines.map((line) => {
     const mark = el('i');
     const value = el('b');
-    const item = el('span', { title: line.label }, mark, many ? '' : `${line.label} `, value);
+    const item = el('span', { title: line.label }, mark, many ? '' : `${short(line.label)} `, value);
     return { line, mark, value, item };
   });
   const when = el('span', {}, '');
@@ -80,7 +88,7 @@ function legend(figure, data) {
         .filter((r) => r.v !== null).sort((a, b) => b.v - a.v).slice(0, 2);
       box.replaceChildren(when, ...(index === null
         ? [`${cells.length} series`]
-        : ranked.map(({ c, v }) => { c.value.textContent = `${c.line.label} ${unit(v)}`; return c.item; })));
+        : ranked.map(({ c, v }) => { c.value.textContent = `${short(c.line.label)} ${unit(v)}`; return c.item; })));
       return;
     }
     for (const c of cells) {
@@ -98,17 +106,16 @@ function look(from, to) {
   location.assign(url);
 }
 
-function options(figure, data, plot, say) {
-  const unit = UNITS[data.unit];
+function options(data, plot, say, unit) {
   const span = (document.body.dataset.to - document.body.dataset.from) / 1000;
   const axis = { stroke: () => colour('text-dim'), font: `11px ${getComputedStyle(document.body).fontFamily}`, ticks: { show: false }, gap: 6 };
   const grid = { stroke: () => colour('chart-grid'), width: 1 };
-  const top = { ns: 1e6, share: 0.01, count: 4, rate: 0.1, bytes: 1024, plain: 1 }[data.unit];
+  const top = { ns: 1e6, share: 0.01, count: 4, rate: 0.1, bytes: 1024, byterate: 1024, plain: 1 }[data.unit];
   return {
     width: plot.clientWidth,
     height: plot.clientHeight,
     tzDate: (s) => uPlot.tzDate(new Date(s * 1e3), zone),
-    padding: [6, 4, 0, 0],
+    padding: [6, 14, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: GROUP, setSeries: false },
@@ -124,7 +131,7 @@ function options(figure, data, plot, say) {
       { ...axis, grid: { show: false }, size: days ? 38 : 24, space: 70, values: (_, splits) => axisTimes(splits, span) },
       {
         ...axis, grid, size: 58, space: 34, values: (_, splits) => splits.map((v) => (v === 0 ? '0' : unit(v))),
-        incrs: data.unit === 'ns' ? NS : data.unit === 'bytes' ? BYTES : undefined,
+        incrs: data.unit === 'ns' ? NS : data.unit.startsWith('byte') ? BYTES : undefined,
       },
     ],
     series: [
@@ -144,9 +151,11 @@ function options(figure, data, plot, say) {
 function draw(figure) {
   const data = island(figure);
   const plot = figure.querySelector('.plot');
-  const say = legend(figure, data);
+  const most = Math.max(...data.lines.flatMap((l) => l.values.map((v) => v ?? 0)), 0);
+  const unit = data.unit === 'rate' ? rateUpTo(most) : UNITS[data.unit];
+  const say = legend(figure, data, unit);
   const chart = new uPlot(
-    options(figure, data, plot, say),
+    options(data, plot, say, unit),
     [data.times.map((t) => t / 1000), ...columns(data)],
     plot,
   );

@@ -47,9 +47,14 @@ export function share(value) {
   return `${digits(Math.abs(percent) < 1 ? Math.round(percent * 100) / 100 : percent)} %`;
 }
 
-export const rate = (value) => `${value > 0 && value < 0.1 ? digits(value * 60) : scaled(value)}/${value > 0 && value < 0.1 ? 'min' : 's'}`;
+// Calls per second; per minute below one a second, per hour below one a minute.
+const RATES = [[1, 's'], [60, 'min'], [3600, 'h']];
+const rateIn = ([factor, name]) => (value) => (value > 0 ? `${scaled(value * factor)}/${name}` : `0/${name}`);
+// One unit for all figures up to the greatest.
+export const rateUpTo = (most) => rateIn(RATES.find(([factor]) => most * factor >= 1) ?? RATES[most > 0 ? 2 : 0]);
+export const rate = (value) => rateUpTo(value)(value);
 
-export const UNITS = { ns: duration, rate, share, count, bytes, plain: scaled };
+export const UNITS = { ns: duration, rate, share, count, bytes, byterate: (value) => `${bytes(value)}/s`, plain: scaled };
 
 // Times in the zone of the page.
 export const zone = document.body.dataset.zone;

@@ -75,7 +75,7 @@ function heatmap(root) {
     c.textAlign = 'center';
     const labels = Math.max(Math.floor(size().w / 90), 1);
     const hop = Math.max(Math.ceil(columns / labels), 1);
-    for (let t = Math.floor(hop / 2); t < columns; t += hop) c.fillText(clock(data.times[t]), x(t), size().h + 13);
+    for (let t = Math.floor(hop / 2); t < columns; t += hop) c.fillText(clock(data.times[t]), Math.min(x(t), LEFT + size().w - 16), size().h + 13);
   }
 
   function draw() {

@@ -233,7 +233,7 @@ fn exemplar(view: &View, e: &ExemplarTrace) -> Exemplar {
     Exemplar {
         picked: e.picked.clone(),
         why: match e.picked.as_str() {
-            "slowest" => "the slowest call",
+            "slowest" => "among the slowest calls",
             "p99" => "near the 99th percentile",
             "p95" => "near the 95th percentile",
             "median" => "an ordinary call",
