@@ -56,7 +56,9 @@ if wanted rust; then
   step test cargo cargo test --release --workspace --no-fail-fast
 fi
 if wanted e2e || wanted browser; then
-  step build one cargo build --release -p headrope-server
+  # The same selection of packages as the tests: another one resolves other features and would
+  # build the heavy dependencies a second time.
+  step build one cargo test --release --workspace --no-run
   step packages one install_packages
   export HEADROPE_BIN="$CARGO_TARGET_DIR/release/headrope"
 fi

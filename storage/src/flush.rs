@@ -17,7 +17,13 @@ use crate::{failpoint, files, log, segment};
 pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
     let _one_at_a_time = shared.flushing.lock().await;
     shared.check_watermark().await?;
-    let Some(cut) = shared.state.lock().seal() else { return Ok(()) };
+    let (cut, frozen_bytes) = {
+        let mut state = shared.state.lock();
+        let Some(cut) = state.seal() else { return Ok(()) };
+        (cut, state.live_bytes())
+    };
+    // Sorting copies the rows once; until the copy is gone, less may come in.
+    let _copy = shared.budget.hold(frozen_bytes);
     shared.request_rotation();
     let started = Instant::now();
     let seq = cut.seq;

@@ -178,6 +178,12 @@ impl Budget {
         (live.saturating_add(before).saturating_add(bytes) <= self.limit).then_some(room)
     }
 
+    /// Takes room that is needed whatever the limit says, so that requests are refused earlier.
+    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Room {
+        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        Room { budget: Arc::clone(self), bytes }
+    }
+
     pub(crate) fn set_live(&self, bytes: usize) {
         self.live.store(bytes, Ordering::Relaxed);
     }
