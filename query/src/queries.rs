@@ -1,12 +1,11 @@
 //! The one door to answers.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use headrope_model::{TimeRange, TraceId};
 use headrope_storage::Engine;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::answer::latency::{Latency, LatencyQuery};
 use crate::answer::log::{LogPage, LogQuery, LogVolume};
@@ -73,34 +72,42 @@ impl Queries {
         let limit = asked.unwrap_or(config.timeout).min(config.max_timeout);
         let rows = request.max_rows.unwrap_or(config.default_rows).min(config.max_rows);
         let bytes = config.max_result_bytes;
-        self.ask_for(limit, |session| async move { sql::run(&session, request, rows, bytes).await })
-            .await
+        let request = request.clone();
+        self.ask_for(limit, move |session| async move {
+            sql::run(&session, &request, rows, bytes).await
+        })
+        .await
     }
 
-    async fn ask<T, F>(&self, work: impl FnOnce(Arc<Session>) -> F) -> Answer<T>
+    async fn ask<T, F>(&self, work: impl FnOnce(Arc<Session>) -> F + Send + 'static) -> Answer<T>
     where
-        F: Future<Output = Answer<T>>,
+        T: Send + 'static,
+        F: Future<Output = Answer<T>> + Send,
     {
         self.ask_for(self.config().timeout, work).await
     }
 
-    /// Runs the work in its turn, over one snapshot, within the time. Dropping the future stops it.
+    /// Runs the work in its turn, over one snapshot, within the time, on the threads for queries.
+    /// Dropping the future stops it.
     async fn ask_for<T, F>(
         &self,
         limit: Duration,
-        work: impl FnOnce(Arc<Session>) -> F,
+        work: impl FnOnce(Arc<Session>) -> F + Send + 'static,
     ) -> Answer<T>
     where
-        F: Future<Output = Answer<T>>,
+        T: Send + 'static,
+        F: Future<Output = Answer<T>> + Send,
     {
-        let answer = async {
-            let _turn = self.machine.gate.enter(limit).await?;
-            let session = Session::open(&self.machine, self.engine.snapshot())?;
-            let work = AssertUnwindSafe(Box::pin(work(Arc::new(session)))).catch_unwind();
-            work.await.unwrap_or_else(|_| Err(QueryError::Engine(BROKEN.to_owned())))
+        let (machine, engine) = (Arc::clone(&self.machine), Arc::clone(&self.engine));
+        let answer = async move {
+            let _turn = machine.gate.enter(limit / 2).await?;
+            let session = Session::open(&machine, engine.snapshot())?;
+            Box::pin(work(Arc::new(session))).await
         };
-        match tokio::time::timeout(limit, answer).await {
-            Ok(answer) => answer,
+        let task = AbortOnDropHandle::new(self.machine.threads()?.spawn(answer));
+        match tokio::time::timeout(limit, task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(QueryError::Engine(BROKEN.to_owned())),
             Err(_) => Err(QueryError::Timeout(limit)),
         }
     }
@@ -110,7 +117,7 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn overview(&self, range: TimeRange) -> Answer<Overview> {
-        self.ask(|s| async move { ask::overview::overview(&s, range).await }).await
+        self.ask(move |s| async move { ask::overview::overview(&s, range).await }).await
     }
 
     /// The service inventory, by name.
@@ -118,7 +125,7 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn services(&self, range: TimeRange) -> Answer<Vec<ServiceRow>> {
-        self.ask(|s| async move { ask::service::services(&s, None, range).await }).await
+        self.ask(move |s| async move { ask::service::services(&s, None, range).await }).await
     }
 
     /// One service of the inventory.
@@ -126,8 +133,9 @@ impl Queries {
     /// # Errors
     /// [`QueryError::NotFound`] when it sent no span in the range.
     pub async fn service(&self, name: &str, range: TimeRange) -> Answer<ServiceRow> {
+        let asked = name.to_owned();
         let found = self
-            .ask(|s| async move { ask::service::services(&s, Some(name), range).await })
+            .ask(move |s| async move { ask::service::services(&s, Some(&asked), range).await })
             .await?;
         let missing = || QueryError::NotFound(format!("service {name:?}"));
         found.into_iter().next().ok_or_else(missing)
@@ -138,7 +146,8 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn operations(&self, service: &str, range: TimeRange) -> Answer<Vec<OperationRow>> {
-        self.ask(|s| async move { ask::service::operations(&s, service, range).await }).await
+        let service = service.to_owned();
+        self.ask(move |s| async move { ask::service::operations(&s, &service, range).await }).await
     }
 
     /// What a service calls, by total time.
@@ -150,7 +159,9 @@ impl Queries {
         service: &str,
         range: TimeRange,
     ) -> Answer<Vec<DependencyRow>> {
-        self.ask(|s| async move { ask::dependency::dependencies(&s, service, range).await }).await
+        let service = service.to_owned();
+        self.ask(move |s| async move { ask::dependency::dependencies(&s, &service, range).await })
+            .await
     }
 
     /// Resource metrics of the hosts and instances a service ran on: CPU, memory, GC, pools.
@@ -158,7 +169,8 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn resources(&self, service: &str, range: TimeRange) -> Answer<Vec<MetricSeries>> {
-        self.ask(|s| async move { ask::resource::resources(&s, service, range).await }).await
+        let service = service.to_owned();
+        self.ask(move |s| async move { ask::resource::resources(&s, &service, range).await }).await
     }
 
     /// A TOP-N ranking.
@@ -166,7 +178,8 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn top(&self, query: &TopQuery) -> Answer<Vec<TopRow>> {
-        self.ask(|s| async move { ask::top::top(&s, query).await }).await
+        let query = query.clone();
+        self.ask(move |s| async move { ask::top::top(&s, &query).await }).await
     }
 
     /// Calls, errors and percentiles of a service (or of everything) over time, entry spans.
@@ -174,7 +187,9 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn series(&self, service: Option<&str>, range: TimeRange) -> Answer<Series> {
-        self.ask(|s| async move { ask::service::series(&s, service, range).await }).await
+        let service = service.map(str::to_owned);
+        self.ask(move |s| async move { ask::service::series(&s, service.as_deref(), range).await })
+            .await
     }
 
     /// A latency distribution.
@@ -182,7 +197,8 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn latency(&self, query: &LatencyQuery) -> Answer<Latency> {
-        self.ask(|s| async move { ask::latency::latency(&s, query).await }).await
+        let query = query.clone();
+        self.ask(move |s| async move { ask::latency::latency(&s, &query).await }).await
     }
 
     /// A trace with its call chain and critical path; at most `max_spans` spans in the answer.
@@ -190,7 +206,7 @@ impl Queries {
     /// # Errors
     /// [`QueryError::NotFound`] when no span of it is stored.
     pub async fn trace(&self, id: TraceId, max_spans: usize) -> Answer<Trace> {
-        self.ask(|s| async move { ask::trace::trace(&s, id, max_spans).await }).await
+        self.ask(move |s| async move { ask::trace::trace(&s, id, max_spans).await }).await
     }
 
     /// The log records of a trace, newest first; without a `range` of its own the query takes the
@@ -199,12 +215,13 @@ impl Queries {
     /// # Errors
     /// [`QueryError::NotFound`] when no span of it is stored.
     pub async fn trace_logs(&self, id: TraceId, query: &LogQuery) -> Answer<LogPage> {
-        self.ask(|s| async move {
+        let query = query.clone();
+        self.ask(move |s| async move {
             let range = match query.range == TimeRange::ALL {
                 true => ask::trace::extent(&s, id).await?.of_logs(),
                 false => query.range,
             };
-            let query = LogQuery { trace_id: Some(id), range, ..query.clone() };
+            let query = LogQuery { trace_id: Some(id), range, ..query };
             ask::log::search(&s, &query).await
         })
         .await
@@ -215,7 +232,8 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn search_traces(&self, query: &TraceQuery) -> Answer<TracePage> {
-        self.ask(|s| async move { ask::search::search(&s, query).await }).await
+        let query = query.clone();
+        self.ask(move |s| async move { ask::search::search(&s, &query).await }).await
     }
 
     /// Log records that match, newest first.
@@ -223,7 +241,8 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn search_logs(&self, query: &LogQuery) -> Answer<LogPage> {
-        self.ask(|s| async move { ask::log::search(&s, query).await }).await
+        let query = query.clone();
+        self.ask(move |s| async move { ask::log::search(&s, &query).await }).await
     }
 
     /// Number of matching records over time by severity class (`limit` and `cursor` are ignored).
@@ -231,6 +250,7 @@ impl Queries {
     /// # Errors
     /// See [`QueryError`].
     pub async fn log_volume(&self, query: &LogQuery) -> Answer<LogVolume> {
-        self.ask(|s| async move { ask::log::volume(&s, query).await }).await
+        let query = query.clone();
+        self.ask(move |s| async move { ask::log::volume(&s, &query).await }).await
     }
 }

@@ -1,9 +1,13 @@
 //! From the engine's errors to ours.
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 use crate::error::QueryError;
+
+/// What the engine says when spill files reach their limit.
+const SPILLING: &str = "disk space during the spilling";
 
 /// An error of a query we wrote ourselves: what would be the user's mistake is ours.
 pub(crate) fn internal(error: impl Into<DataFusionError>) -> QueryError {
@@ -27,7 +31,14 @@ pub(crate) fn user(error: DataFusionError) -> QueryError {
         DataFusionError::ResourcesExhausted(_) => {
             return QueryError::TooLarge(first_line(&root.strip_backtrace()));
         }
-        DataFusionError::ArrowError(arrow, _) => arrow.to_string(),
+        // Spilling fails inside Arrow's writers, which keep the text of the cause only.
+        DataFusionError::ArrowError(arrow, _) if arrow.to_string().contains(SPILLING) => {
+            return QueryError::TooLarge("its spill files reach the limit".to_owned());
+        }
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::IoError(..) => return QueryError::Engine(arrow.to_string()),
+            _ => arrow.to_string(),
+        },
         DataFusionError::External(source) => {
             return match source.downcast_ref::<QueryError>() {
                 Some(QueryError::Invalid(text)) => QueryError::Invalid(text.clone()),

@@ -11,7 +11,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{Column, binary, in_list, lit};
+use datafusion::physical_expr::expressions::{Column, in_list, lit};
 use headrope_model::id::decode_hex;
 
 /// A column equals one of these ids.
@@ -31,8 +31,19 @@ pub(crate) fn id_width(stored: &Schema, column: &str) -> Option<usize> {
     }
 }
 
-/// The condition as a filter on bytes, if it is one exactly.
+/// The condition as a filter on bytes, if it is one exactly. A short `IN` list may have become a
+/// chain of `OR`.
 pub(crate) fn translate(expr: &Expr, stored: &Schema) -> Option<IdFilter> {
+    if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) = expr {
+        let (mut left, right) = (translate(left, stored)?, translate(right, stored)?);
+        if left.column != right.column {
+            return None;
+        }
+        left.ids.extend(right.ids);
+        left.ids.sort_unstable();
+        left.ids.dedup();
+        return Some(left);
+    }
     let (column, texts) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
             match (column_of(left), column_of(right)) {
@@ -68,10 +79,9 @@ impl IdFilter {
             let width = i32::try_from(id.len()).unwrap_or(i32::MAX);
             lit(ScalarValue::FixedSizeBinary(width, Some(id.clone())))
         };
-        match self.ids.as_slice() {
-            [id] => binary(column, Operator::Eq, literal(id), input),
-            ids => in_list(column, ids.iter().map(literal).collect(), &false, input),
-        }
+        // A list even of one: an equality would tell the planner that the column is constant, which
+        // it loses again behind the conversion to text and then refuses its own plan.
+        in_list(column, self.ids.iter().map(literal).collect(), &false, input)
     }
 }
 

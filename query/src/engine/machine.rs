@@ -8,6 +8,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::config::QueryConfig;
 use super::fault::internal;
@@ -19,6 +20,12 @@ use crate::function;
 /// Number of consumers named when memory runs out.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
+/// Stack of a query thread: enough for the deepest statement that is let through (measured: 4 MiB
+/// for half of it), and only touched as far as it is used.
+const STACK_BYTES: usize = 16 << 20;
+/// Threads for file reads that block.
+const BLOCKING_THREADS: usize = 16;
+
 /// The shared part of the query engine.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -27,18 +34,46 @@ pub(crate) struct Machine {
     pub(crate) texts: Arc<TextIndexes>,
     /// A session without tables; questions start from a copy. An error is reported to each of them.
     base: Result<SessionState, String>,
+    /// Threads of their own: a query keeps a core busy for long, and planning recurses deeply.
+    /// Present until the machine is dropped.
+    threads: Option<Runtime>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            // The last question may end on one of these threads, so nothing waits for them.
+            threads.shutdown_background();
+        }
+    }
 }
 
 impl Machine {
     pub(crate) fn new(config: QueryConfig) -> Self {
-        let base = runtime(&config)
-            .map(|runtime| base_state(&config, runtime))
-            .map_err(|e| format!("cannot set up the memory and disk of queries: {e}"));
+        let failed = |e: &dyn std::fmt::Display| {
+            format!("cannot set up the memory, disk and threads of queries: {e}")
+        };
+        let base =
+            runtime(&config).map(|runtime| base_state(&config, runtime)).map_err(|e| failed(&e));
+        let (base, threads) = match threads(&config) {
+            Ok(threads) => (base, Some(threads)),
+            Err(e) => (Err(failed(&e)), None),
+        };
         Self {
             gate: Gate::new(&config),
             texts: Arc::new(TextIndexes::new(config.text_cache_bytes)),
             base,
+            threads,
             config,
+        }
+    }
+
+    /// Where questions run.
+    pub(crate) fn threads(&self) -> Result<&Handle, QueryError> {
+        match (&self.threads, &self.base) {
+            (Some(threads), _) => Ok(threads.handle()),
+            (None, Err(e)) => Err(QueryError::Engine(e.clone())),
+            (None, Ok(_)) => Err(QueryError::Busy("the engine is shutting down".to_owned())),
         }
     }
 
@@ -51,6 +86,16 @@ impl Machine {
     pub(crate) fn memory_used(&self) -> usize {
         self.base.as_ref().map_or(0, |s| s.runtime_env().memory_pool.reserved())
     }
+}
+
+fn threads(config: &QueryConfig) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(config.partitions.max(1))
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(STACK_BYTES)
+        .thread_name("query")
+        .enable_all()
+        .build()
 }
 
 fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, QueryError> {

@@ -124,7 +124,9 @@ async fn same_as_full_scan(data: &Seeded, data_set: DataSet, cases: usize) {
         let (got, scanned, skipped) = row(data, &skipping).await;
         let (want, ..) = row(data, &full).await;
         assert_eq!(got, want, "{predicate}");
-        assert_eq!(scanned + skipped, data.engine.snapshot().segments(data_set).len() as u64);
+        let segments = data.engine.snapshot().segments(data_set).len() as u64;
+        // A condition that can never hold is answered without a scan.
+        assert!([0, segments].contains(&(scanned + skipped)), "{predicate}");
         pruned += skipped;
     }
     assert!(pruned > 0, "no segment was ever skipped");

@@ -15,7 +15,7 @@ use crate::error::QueryError;
 /// Longest statement in bytes.
 const MAX_BYTES: usize = 64 << 10;
 /// Most operators, weighted by how deep they make the plan: planning recurses once for each.
-const MAX_WEIGHT: usize = 400;
+const MAX_WEIGHT: usize = 800;
 /// Weight of a word that adds a relation.
 const RELATION_WEIGHT: usize = 8;
 /// Most table references after `WITH` queries are put in their places.
