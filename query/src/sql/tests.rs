@@ -79,15 +79,6 @@ async fn mistakes_are_told_precisely() {
     assert!(text.contains("spanz"), "{text}");
     let text = error(&queries, "SELECT 1\n FROM spans WHERE )").await;
     assert!(text.contains("Line: 2"), "{text}");
-    let text = error(&queries, "SELECT text_match(body, '\"open') FROM logs").await;
-    assert!(text.contains("quote"), "{text}");
-    let text = error(&queries, "SELECT attr(duration_ns, 'k') FROM spans").await;
-    assert!(text.contains("attr"), "{text}");
-    let text =
-        error(&queries, "SELECT time_bucket(INTERVAL '1 month', start_time) FROM spans").await;
-    assert!(text.contains("month"), "{text}");
-    let text = error(&queries, "SELECT * FROM spans WHERE service_name = $missing").await;
-    assert!(text.contains("missing"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
