@@ -84,7 +84,7 @@ mod tests {
         let mut table = Table::new(["name", "n"]);
         table.push(vec!["a\nb\u{1b}[31m".to_owned(), "5".to_owned()]);
         table.push(vec!["c".to_owned(), "12".to_owned()]);
-        assert_eq!(table.to_string(), "name        n\na b [31m   5\nc          12\n");
+        assert_eq!(table.to_string(), "name       n\na b [31m   5\nc         12\n");
     }
 
     #[test]
