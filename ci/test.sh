@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check and ends with one line: `N passed, N failed`.
-#   ci/test.sh                     everything
+#   ci/test.sh                     everything but the browser
 #   ci/test.sh rust e2e browser    parts
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
