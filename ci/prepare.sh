@@ -25,9 +25,9 @@ install_packages() {
     return 1
   fi
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -q || return 1
+  timeout 300 apt-get update -q || return 1
   # shellcheck disable=SC2086 # a list of words
-  apt-get install -q -y --no-install-recommends $packages
+  timeout 900 apt-get install -q -y --no-install-recommends $packages
 }
 
 # A virtual environment per content of requirements.txt and Python version.
@@ -37,12 +37,12 @@ prepare_python() {
   VENV="$CACHE/venv-$key"
   [ -f "$VENV/.complete" ] && return 0
   rm -rf "$VENV" && mkdir -p "$CACHE" && python3 -m venv "$VENV" &&
-    "$VENV/bin/pip" install -q --disable-pip-version-check -r agents/e2e/python/requirements.txt &&
+    timeout 600 "$VENV/bin/pip" install -q --disable-pip-version-check -r agents/e2e/python/requirements.txt &&
     touch "$VENV/.complete"
 }
 
 # `npm ci` unless what is installed is newer than the lock file.
 prepare_node() {
   [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return 0
-  (cd "$1" && npm ci --no-progress)
+  (cd "$1" && timeout 600 npm ci --no-progress)
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check and ends with one line: `N passed, N failed`.
-#   ci/test.sh                     everything but the browser
+#   ci/test.sh                     everything
 #   ci/test.sh rust e2e browser    parts
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -10,20 +10,26 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export CARGO_TERM_COLOR=never
 LOGS="$PWD/artifacts/test"
 mkdir -p "$LOGS"
-PARTS=" ${*:-rust e2e} "
+PARTS=" ${*:-rust e2e browser} "
 passed=0
 failed=0
 broken=()
 
 wanted() { [[ "$PARTS" == *" $1 "* ]]; }
 
-# step NAME COUNT COMMAND…: runs a command with its output in a file. COUNT is `one` (the command
-# is one check), `cargo` (sum of cargo's test results) or `last` (the command's last line says).
+# step NAME COUNT SECONDS COMMAND…: runs a command with its output in a file. COUNT is `one` (the
+# command is one check), `cargo` (sum of cargo's test results) or `last` (the command's last line
+# says). A program that has not ended after SECONDS is stopped, so that a check that hangs is named
+# instead of taking the whole run with it.
 step() {
-  local name="$1" count="$2" log="$LOGS/$1.log" began=$SECONDS status=0 ok=0 bad=0
-  shift 2
+  local name="$1" count="$2" limit="$3" log="$LOGS/$1.log" began=$SECONDS status=0 ok=0 bad=0
+  shift 3
   echo "== $name"
-  "$@" >"$log" 2>&1 || status=$?
+  if [ "$(type -t "$1")" = function ]; then
+    "$@" >"$log" 2>&1 || status=$?
+  else
+    timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 || status=$?
+  fi
   case "$count" in
     cargo)
       ok=$(sum 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log")
@@ -43,6 +49,7 @@ step() {
   if [ "$bad" -gt 0 ]; then
     broken+=("$name")
     tail -n 80 "$log"
+    [ "$status" -eq 124 ] && echo "   $name: stopped because it did not end within $limit s"
   fi
   echo "   $name: $ok passed, $bad failed, $((SECONDS - began)) s"
 }
@@ -50,26 +57,26 @@ step() {
 sum() { sed -nE "$1" "$2" | awk '{ n += $1 } END { print n + 0 }'; }
 
 if wanted rust; then
-  step format one cargo fmt --all --check
-  step lint one cargo clippy --release --workspace --all-targets -- -D warnings
-  step tidy one cargo xtask tidy
-  step test cargo cargo test --release --workspace --no-fail-fast
+  step format one 120 cargo fmt --all --check
+  step lint one 1800 cargo clippy --release --workspace --all-targets -- -D warnings
+  step tidy one 300 cargo xtask tidy
+  step test cargo 1800 cargo test --release --workspace --no-fail-fast
 fi
 if wanted e2e || wanted browser; then
   # The same selection of packages as the tests: another one resolves other features and would
   # build the heavy dependencies a second time.
-  step build one cargo test --release --workspace --no-run
-  step packages one install_packages
+  step build one 1200 cargo test --release --workspace --no-run
+  step packages one 900 install_packages
   export HEADROPE_BIN="$CARGO_TARGET_DIR/release/headrope"
 fi
 if wanted e2e; then
-  step python one prepare_python
-  step node one prepare_node agents/e2e/node
-  step e2e last "${VENV:-.}/bin/python" -u agents/e2e/run.py
+  step python one 600 prepare_python
+  step node one 600 prepare_node agents/e2e/node
+  step e2e last 900 "${VENV:-.}/bin/python" -u agents/e2e/run.py
 fi
 if wanted browser; then
-  step playwright one prepare_node ui/browser
-  step browser last node ui/browser/run.mjs --out "$PWD/artifacts/browser"
+  step playwright one 600 prepare_node ui/browser
+  step browser last 900 node ui/browser/run.mjs --out "$PWD/artifacts/browser"
 fi
 
 if [ "${#broken[@]}" -gt 0 ]; then

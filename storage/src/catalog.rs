@@ -60,13 +60,19 @@ impl Catalog {
 
     /// The watermark and every segment, oldest first.
     pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>), StorageError> {
-        let seq: i64 =
-            sqlx::query_scalar("SELECT seq FROM watermark").fetch_one(&self.pool).await?;
+        let seq = self.watermark().await?;
         let rows = sqlx::query("SELECT * FROM segment ORDER BY min_time, id")
             .fetch_all(&self.pool)
             .await?;
         let segments = rows.iter().map(decode).collect::<Result<_, _>>()?;
-        Ok((seq.cast_unsigned(), segments))
+        Ok((seq, segments))
+    }
+
+    /// Sequence number of the last log entry whose rows are in segments.
+    pub(crate) async fn watermark(&self) -> Result<u64, StorageError> {
+        let seq: i64 =
+            sqlx::query_scalar("SELECT seq FROM watermark").fetch_one(&self.pool).await?;
+        Ok(seq.cast_unsigned())
     }
 
     /// Publishes the segments of a flush and moves the watermark, together.

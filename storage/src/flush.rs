@@ -36,10 +36,14 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
     };
     failpoint::hit("flush.before_commit");
     if let Err(error) = shared.catalog.publish(&metas, seq).await {
-        // The answer may have been lost after the commit took place: ask before undoing anything.
-        if shared.catalog.load().await?.0 != seq {
-            discard(shared, &metas)?;
+        // The answer may have been lost after the commit took place: ask before undoing anything. If
+        // that cannot be told either, the files stay, and `check_watermark` guards the next flush.
+        let stored = shared.catalog.watermark().await.ok();
+        if stored != Some(seq) {
             shared.state.lock().unseal();
+            if stored.is_some() {
+                discard(shared, &metas)?;
+            }
             return Err(error);
         }
     }

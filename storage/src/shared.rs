@@ -73,7 +73,7 @@ impl Shared {
     /// After a commit whose outcome was unknown, catalog and memory may disagree on the watermark.
     /// Flushing on would store rows twice, so this refuses until a restart reads the truth.
     pub(crate) async fn check_watermark(&self) -> Result<(), StorageError> {
-        let (stored, _) = self.catalog.load().await?;
+        let stored = self.catalog.watermark().await?;
         if stored == self.state.lock().watermark() {
             return Ok(());
         }

@@ -44,4 +44,10 @@ impl Gate {
             Ok(Err(_)) | Err(_) => Err(busy()),
         }
     }
+
+    /// Turns that nobody has.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.running.available_permits()
+    }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, TimestampNanosecondArray};
-use datafusion::arrow::datatypes::{DataType, Int64Type, IntervalUnit, TimestampNanosecondType};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, IntervalUnit, TimestampNanosecondType};
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use headrope_analysis::histogram::LogScale;
 use headrope_model::schema::time_type;
@@ -28,10 +28,7 @@ impl TimeBucket {
 }
 
 /// The step in nanoseconds.
-fn step_ns(step: &ColumnarValue) -> Result<i64> {
-    let ColumnarValue::Scalar(step) = step else {
-        return plan_err!("the step given to time_bucket must be a constant");
-    };
+fn step_ns(step: &ScalarValue) -> Result<i64> {
     let ns = match step {
         ScalarValue::Int64(Some(ns)) => *ns,
         ScalarValue::IntervalMonthDayNano(Some(interval)) => {
@@ -53,6 +50,17 @@ fn step_ns(step: &ColumnarValue) -> Result<i64> {
     }
 }
 
+/// The type a step is turned into.
+fn step_type(given: &DataType) -> Result<DataType> {
+    match given {
+        DataType::Interval(_) => Ok(DataType::Interval(IntervalUnit::MonthDayNano)),
+        step if step.is_integer() => Ok(DataType::Int64),
+        other => plan_err!(
+            "the step given to time_bucket must be an INTERVAL or nanoseconds, not {other}"
+        ),
+    }
+}
+
 impl ScalarUDFImpl for TimeBucket {
     fn name(&self) -> &str {
         "time_bucket"
@@ -66,19 +74,21 @@ impl ScalarUDFImpl for TimeBucket {
         Ok(time_type())
     }
 
+    /// Refuses a step that cannot be used while the query is planned, so that an empty table does
+    /// not hide the mistake.
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        if let [Some(step), _] = args.scalar_arguments {
+            let step = step.cast_to(&step_type(&step.data_type())?)?;
+            step_ns(&step)?;
+        }
+        Ok(Arc::new(Field::new(self.name(), time_type(), true)))
+    }
+
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         let [step, time] = arg_types else {
             return plan_err!("time_bucket takes two arguments: a step and a time");
         };
-        let step = match step {
-            DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
-            step if step.is_integer() => DataType::Int64,
-            other => {
-                return plan_err!(
-                    "the step given to time_bucket must be an INTERVAL or nanoseconds, not {other}"
-                );
-            }
-        };
+        let step = step_type(step)?;
         match time {
             DataType::Timestamp(_, _) | DataType::Utf8 | DataType::Utf8View | DataType::Null => {
                 Ok(vec![step, time_type()])
@@ -90,6 +100,9 @@ impl ScalarUDFImpl for TimeBucket {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [step, time] = args.args.as_slice() else {
             return exec_err!("time_bucket takes two arguments");
+        };
+        let ColumnarValue::Scalar(step) = step else {
+            return plan_err!("the step given to time_bucket must be a constant");
         };
         let step = step_ns(step)?;
         let floor = |t: i64| t.checked_sub(t.rem_euclid(step)).unwrap_or(i64::MIN);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::BooleanBuilder;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{exec_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use headrope_storage::text::TextQuery;
 
@@ -54,6 +54,17 @@ impl ScalarUDFImpl for TextMatch {
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Boolean)
+    }
+
+    /// Refuses a search text that cannot be read while the query is planned, so that an empty table
+    /// does not hide the mistake.
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        if let [_, Some(query)] = args.scalar_arguments
+            && let Some(query) = query.try_as_str().flatten()
+        {
+            parse(query)?;
+        }
+        Ok(Arc::new(Field::new(NAME, DataType::Boolean, true)))
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {

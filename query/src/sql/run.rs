@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SQLOptions;
 use futures::StreamExt as _;
 
@@ -80,12 +81,26 @@ async fn plan(
         true => plan,
         false => plan.with_param_values(params::values(&request.params)?).map_err(user)?,
     };
+    all_given(&plan)?;
     let frame = DataFrame::new(state, plan);
     if !limited {
         return Ok(frame);
     }
     // One row more than may be shown tells whether the answer was cut off.
     frame.limit(0, Some(max_rows.saturating_add(1))).map_err(user)
+}
+
+/// Makes sure that every `$name` has got a value.
+fn all_given(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let mut missing: Vec<String> =
+        plan.get_parameter_names().map_err(user)?.into_iter().collect();
+    missing.sort();
+    match missing.first() {
+        None => Ok(()),
+        Some(name) => Err(QueryError::Invalid(format!(
+            "the query uses {name} but no such parameter was given; add it to \"params\""
+        ))),
+    }
 }
 
 /// Lets go of text that the rows left over from a filter do not use.
