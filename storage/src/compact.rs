@@ -17,6 +17,9 @@ use crate::{failpoint, segment};
 /// Length of the windows that merges do not cross.
 const WINDOW_NS: i64 = 24 * NANOS_PER_HOUR;
 
+/// How much a merge gives way to other threads (as `nice`): nobody waits for it.
+const NICENESS: i32 = 15;
+
 /// The segments to merge next, oldest first; empty when no merge is due. Pure.
 pub(crate) fn plan(config: &StorageConfig, segments: &[SegmentMeta]) -> Vec<SegmentMeta> {
     let mut groups: BTreeMap<(u32, i64), Vec<&SegmentMeta>> = BTreeMap::new();
@@ -70,7 +73,7 @@ async fn merge(
     let level = inputs.iter().map(|m| m.level).max().unwrap_or_default() + 1;
     let dir = shared.segments_dir.clone();
     let output = shared
-        .blocking("compaction", move || {
+        .aside("compaction", NICENESS, move || {
             let paths: Vec<PathBuf> =
                 inputs.iter().map(|m| segment::paths(&dir, data_set, &m.id).0).collect();
             segment::merge(&dir, data_set, level, &paths)

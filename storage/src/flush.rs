@@ -13,6 +13,10 @@ use crate::snapshot::SegmentMeta;
 use crate::state::Cut;
 use crate::{failpoint, files, log, segment};
 
+/// How much a flush gives way to other threads (as `nice`). It must keep up with what comes in, or
+/// the memory budget refuses requests, so it gives way less than a merge.
+const NICENESS: i32 = 5;
+
 /// Writes every row that is live now into segments.
 pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
     let _one_at_a_time = shared.flushing.lock().await;
@@ -68,7 +72,7 @@ async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, Stora
     failpoint::hit("flush.before_segments");
     let dir = shared.segments_dir.clone();
     shared
-        .blocking("flush", move || {
+        .aside("flush", NICENESS, move || {
             let mut metas = Vec::new();
             for (data_set, batches) in cut.batches {
                 let batches = batches.iter().map(|b| &b.batch);

@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::config::StorageConfig;
 use crate::counts::Counts;
 use crate::error::StorageError;
+use crate::files;
 use crate::state::{Budget, State};
 
 /// Proof that a submission is durable and visible.
@@ -80,12 +81,37 @@ impl Shared {
         Err(StorageError::TaskGone("flush (the catalog moved on without it)"))
     }
 
-    /// Runs CPU- and disk-heavy work off the runtime.
+    /// Runs CPU- and disk-heavy work that a client waits for off the runtime.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         what: &'static str,
         work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::TaskGone(what))?
+    }
+
+    /// Runs maintenance on a thread of its own that gives way to the threads clients wait for: on a
+    /// busy machine a flush or a merge takes longer instead of every acknowledgement.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        niceness: i32,
+        work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        let run = move || {
+            // On Linux the priority is the thread's own. Where it cannot be lowered, work goes on.
+            let _ = rustix::process::nice(niceness);
+            // The receiver is gone when the engine was dropped; the work is then thrown away.
+            let _ = done.send(work());
+        };
+        let thread = std::thread::Builder::new()
+            .name(what.to_owned())
+            .spawn(run)
+            .map_err(files::io("start a thread for", &self.segments_dir))?;
+        let result = result.await.map_err(|_| StorageError::TaskGone(what));
+        // It has sent its result or panicked, so this does not wait.
+        let _ = thread.join();
+        result?
     }
 }

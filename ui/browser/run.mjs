@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { accessibilityFindings, launch, openPage, settled } from './browser.mjs';
 import { assert, Report } from './report.mjs';
 import { shopIsThere, startDemo } from './server.mjs';
+import { statements } from './sql.mjs';
 import { walk } from './walk.mjs';
 
 const SIZES = [{ width: 1600, height: 1000 }, { width: 1280, height: 800 }];
@@ -34,6 +35,7 @@ async function main() {
     await report.check('the shop is there', () => shopIsThere(server.base));
     browser = await launch();
     const found = await walk(browser, server.base, report);
+    await statements(browser, server.base, report, pages(found).map(([, address]) => address));
     for (const scheme of SCHEMES) {
       for (const size of SIZES) {
         await visitAll(browser, server.base, report, pages(found), { scheme, ...size }, out);

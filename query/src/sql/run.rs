@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SQLOptions;
 use futures::StreamExt as _;
 
@@ -82,6 +83,7 @@ async fn plan(
         false => plan.with_param_values(params::values(&request.params)?).map_err(user)?,
     };
     all_given(&plan)?;
+    ordered_aggregates(&plan)?;
     let frame = DataFrame::new(state, plan);
     if !limited {
         return Ok(frame);
@@ -92,13 +94,41 @@ async fn plan(
 
 /// Makes sure that every `$name` has got a value.
 fn all_given(plan: &LogicalPlan) -> Result<(), QueryError> {
-    let mut missing: Vec<String> =
-        plan.get_parameter_names().map_err(user)?.into_iter().collect();
+    let mut missing: Vec<String> = plan.get_parameter_names().map_err(user)?.into_iter().collect();
     missing.sort();
     match missing.first() {
         None => Ok(()),
         Some(name) => Err(QueryError::Invalid(format!(
             "the query uses {name} but no such parameter was given; add it to \"params\""
+        ))),
+    }
+}
+
+/// Aggregates whose answer depends on the order of their rows.
+const ORDERED: &[&str] = &["array_agg", "string_agg", "first_value", "last_value", "nth_value"];
+
+/// Refuses an order inside an aggregate that takes none: the engine would hand it the order's columns
+/// as further arguments, at which some of its aggregates panic (`avg` in DataFusion 55).
+fn ordered_aggregates(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let mut wrong = None;
+    let mut look = |expr: &Expr| {
+        if let Expr::AggregateFunction(call) = expr {
+            let takes = ORDERED.contains(&call.func.name())
+                || call.func.supports_within_group_clause()
+                || call.func.order_sensitivity().is_insensitive();
+            if !call.params.order_by.is_empty() && !takes {
+                wrong = Some(call.func.name().to_owned());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)))
+        .map_err(user)?;
+    match wrong {
+        None => Ok(()),
+        Some(name) => Err(QueryError::Invalid(format!(
+            "ORDER BY inside {name}(…) has no effect on its answer; leave it out"
         ))),
     }
 }

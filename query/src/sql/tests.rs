@@ -88,6 +88,12 @@ async fn mistakes_are_told_precisely() {
     assert!(text.contains("month"), "{text}");
     let text = error(&queries, "SELECT * FROM spans WHERE service_name = $missing").await;
     assert!(text.contains("missing"), "{text}");
+    let ordered = "SELECT avg(duration_ns ORDER BY start_time) FROM spans GROUP BY name";
+    let text = error(&queries, ordered).await;
+    assert!(text.contains("inside avg"), "{text}");
+    for call in ["array_agg(name ORDER BY start_time)", "max(name ORDER BY start_time)"] {
+        rows(&queries, &format!("SELECT {call} FROM spans GROUP BY kind")).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,11 +22,29 @@ pub(crate) const KEYS: &[Key] = &[
     key("collector.otlp_http", "127.0.0.1:4318", "Address of OTLP/HTTP."),
     key("collector.max_message", "64MiB", "Largest request, compressed or not."),
     key("collector.max_record", "1MiB", "Largest span, log record or metric."),
+    key(
+        "collector.max_in_flight",
+        "auto",
+        "Memory of all requests being received and decoded together; auto: eight times max_message.",
+    ),
     key("collector.max_concurrent_requests", "256", "Requests worked on at once."),
+    key("collector.max_connections", "4096", "Open connections on each OTLP address."),
+    key("collector.body_timeout", "30s", "Longest time a request's body may take to arrive."),
+    key(
+        "collector.idle_timeout",
+        "2m",
+        "How long a connection may stay idle; above a minute, so that exporters can keep theirs.",
+    ),
+    key("collector.drain_timeout", "10s", "How long a stop waits for requests in flight."),
     key(
         "collector.cors_origins",
         "",
         "Origins browsers may send from, comma-separated; empty: none.",
+    ),
+    key(
+        "collector.cors_headers",
+        "",
+        "Request headers browsers may send besides the usual ones, comma-separated.",
     ),
     key("storage.data_dir", "./headrope-data", "Directory that holds everything."),
     key(

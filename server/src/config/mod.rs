@@ -292,13 +292,26 @@ impl Reader<'_> {
         self.bytes("collector.max_message", &mut collector.max_message_bytes);
         self.bytes("collector.max_record", &mut collector.max_record_bytes);
         self.number("collector.max_concurrent_requests", &mut collector.max_concurrent_requests);
-        let origins = self.text("collector.cors_origins");
-        collector.cors_origins = origins
-            .split(',')
-            .map(str::trim)
-            .filter(|o| !o.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let in_flight = |text: &str| match text {
+            "auto" => Some(None),
+            _ => parse_bytes(text).and_then(|n| usize::try_from(n).ok()).map(Some),
+        };
+        let want = "a size such as 512MiB, or auto";
+        if let Some(value) = self.read("collector.max_in_flight", in_flight, want) {
+            collector.max_in_flight_bytes = value;
+        }
+        self.number("collector.max_connections", &mut collector.max_connections);
+        self.duration("collector.body_timeout", &mut collector.body_timeout);
+        self.duration("collector.idle_timeout", &mut collector.idle_timeout);
+        self.duration("collector.drain_timeout", &mut collector.drain_timeout);
+        collector.cors_origins = self.list("collector.cors_origins");
+        collector.cors_headers = self.list("collector.cors_headers");
+    }
+
+    /// Words between commas.
+    fn list(&mut self, key: &str) -> Vec<String> {
+        let text = self.text(key);
+        text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
     }
 
     fn query(&mut self, query: &mut headrope_query::QueryConfig) {

@@ -20,7 +20,9 @@ use crate::error::StorageError;
 use crate::files::io;
 use crate::snapshot::SegmentMeta;
 
-/// Rows read from an input and written to the output at a time.
+/// Rows read from an input at a time. Memory of a merge is that of some batches of every input.
+const INPUT_ROWS: usize = 2 << 10;
+/// Rows written to the output at a time.
 const BATCH_ROWS: usize = 8 << 10;
 
 /// Merges segments of one data set into one of `level`; durable when this returns.
@@ -89,7 +91,7 @@ impl Cursor {
     ) -> Result<Self, StorageError> {
         let file = File::open(path).map_err(io("open", path))?;
         let reader =
-            ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS).build()?;
+            ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(INPUT_ROWS).build()?;
         let (plain, converter) = (Arc::clone(plain), Arc::clone(converter));
         Ok(Self { reader, data_set, plain, converter, current: None, row: 0 })
     }

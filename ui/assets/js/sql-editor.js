@@ -74,17 +74,6 @@ export async function mount(host, tables, { run }) {
     if (before.endsWith('.') || before.endsWith("'")) return null;
     return { from: word?.from ?? context.pos, options: unique, validFor: /^\w*$/ };
   };
-  // Typing over a selection of several lines: a browser would merge the lines in the page itself and
-  // keep their look as inline style, which the policy refuses. The change is made in the text alone.
-  const typeOver = cm.EditorView.domEventHandlers({
-    beforeinput(event, view) {
-      const plainText = event.inputType === 'insertText' && /^[\w\s]+$/.test(event.data ?? '');
-      if (!plainText || event.isComposing || view.state.selection.main.empty) return false;
-      event.preventDefault();
-      view.dispatch(view.state.update(view.state.replaceSelection(event.data), { userEvent: 'input.type', scrollIntoView: true }));
-      return true;
-    },
-  });
   const language = cm.sql({ dialect: cm.PostgreSQL, schema, upperCaseKeywords: true });
   const view = new cm.EditorView({
     root,
@@ -94,7 +83,7 @@ export async function mount(host, tables, { run }) {
       extensions: [
         cm.Prec.highest(cm.keymap.of([{ key: 'Mod-Enter', run: () => { run(); return true; } }])),
         cm.lineNumbers(), cm.highlightActiveLine(), cm.highlightActiveLineGutter(), cm.highlightSpecialChars(), cm.drawSelection(), cm.history(),
-        cm.bracketMatching(), cm.closeBrackets(), cm.autocompletion({ icons: false }), language, typeOver,
+        cm.bracketMatching(), cm.closeBrackets(), cm.autocompletion({ icons: false }), language,
         language.language.data.of({ autocomplete: columns }),
         cm.syntaxHighlighting(colours), cm.EditorView.lineWrapping, cm.EditorView.theme(look),
         cm.EditorView.domEventHandlers({ beforeinput: typeOver(cm) }),

@@ -83,6 +83,8 @@ fn trace_fields() -> Vec<Field> {
         ("duration_ns", "int"),
         ("root_service_name", "text"),
         ("root_name", "text"),
+        ("root_status_code", "text"),
+        ("has_root", "bool"),
         ("span_count", "int"),
         ("error_count", "int"),
         ("service_names", "list"),
