@@ -58,9 +58,9 @@ sum() { sed -nE "$1" "$2" | awk '{ n += $1 } END { print n + 0 }'; }
 
 if wanted rust; then
   step format one 120 cargo fmt --all --check
-  step lint one 1800 cargo clippy --release --workspace --all-targets -- -D warnings
+  step lint one 1500 cargo clippy --release --workspace --all-targets -- -D warnings
   step tidy one 300 cargo xtask tidy
-  step test cargo 1800 cargo test --release --workspace --no-fail-fast
+  step test cargo 2700 cargo test --release --workspace --no-fail-fast
 fi
 if wanted e2e || wanted browser; then
   # The same selection of packages as the tests: another one resolves other features and would
