@@ -1,5 +1,5 @@
 # Sourced by test.sh: installs what the end-to-end and browser tests need, once.
-# Sets VENV. Root installs missing Debian packages; anybody else is told which.
+# Root installs missing Debian packages; anybody else is told which.
 
 CACHE="${HEADROPE_CACHE:-$HOME/.cache/headrope}"
 
@@ -25,24 +25,29 @@ install_packages() {
     return 1
   fi
   export DEBIAN_FRONTEND=noninteractive
-  timeout 300 apt-get update -q || return 1
+  apt-get update -q || return 1
   # shellcheck disable=SC2086 # a list of words
-  timeout 900 apt-get install -q -y --no-install-recommends $packages
+  apt-get install -q -y --no-install-recommends $packages
 }
 
-# A virtual environment per content of requirements.txt and Python version.
-prepare_python() {
+# Where the virtual environment is: one per content of requirements.txt and Python version.
+venv() {
   local key
   key="$( { python3 --version; cat agents/e2e/python/requirements.txt; } | sha256sum | cut -c1-12)"
-  VENV="$CACHE/venv-$key"
-  [ -f "$VENV/.complete" ] && return 0
-  rm -rf "$VENV" && mkdir -p "$CACHE" && python3 -m venv "$VENV" &&
-    timeout 600 "$VENV/bin/pip" install -q --disable-pip-version-check -r agents/e2e/python/requirements.txt &&
-    touch "$VENV/.complete"
+  echo "$CACHE/venv-$key"
+}
+
+prepare_python() {
+  local venv
+  venv="$(venv)"
+  [ -f "$venv/.complete" ] && return 0
+  rm -rf "$venv" && mkdir -p "$CACHE" && python3 -m venv "$venv" &&
+    "$venv/bin/pip" install -q --disable-pip-version-check -r agents/e2e/python/requirements.txt &&
+    touch "$venv/.complete"
 }
 
 # `npm ci` unless what is installed is newer than the lock file.
 prepare_node() {
   [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return 0
-  (cd "$1" && timeout 600 npm ci --no-progress)
+  (cd "$1" && npm ci --no-progress)
 }

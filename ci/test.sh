@@ -19,17 +19,13 @@ wanted() { [[ "$PARTS" == *" $1 "* ]]; }
 
 # step NAME COUNT SECONDS COMMAND…: runs a command with its output in a file. COUNT is `one` (the
 # command is one check), `cargo` (sum of cargo's test results) or `last` (the command's last line
-# says). A program that has not ended after SECONDS is stopped, so that a check that hangs is named
-# instead of taking the whole run with it.
+# says). The command may be a function of prepare.sh. What has not ended after SECONDS is stopped, so
+# that a check that hangs is named instead of taking the whole run with it.
 step() {
   local name="$1" count="$2" limit="$3" log="$LOGS/$1.log" began=$SECONDS status=0 ok=0 bad=0
   shift 3
   echo "== $name"
-  if [ "$(type -t "$1")" = function ]; then
-    "$@" >"$log" 2>&1 || status=$?
-  else
-    timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 || status=$?
-  fi
+  timeout --kill-after=10 "$limit" bash -c '. ci/prepare.sh; "$@"' step "$@" >"$log" 2>&1 || status=$?
   case "$count" in
     cargo)
       ok=$(sum 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log")
@@ -49,7 +45,9 @@ step() {
   if [ "$bad" -gt 0 ]; then
     broken+=("$name")
     tail -n 80 "$log"
-    [ "$status" -eq 124 ] && echo "   $name: stopped because it did not end within $limit s"
+    case "$status" in 124 | 137)
+      echo "   $name: stopped because it did not end within $limit s" ;;
+    esac
   fi
   echo "   $name: $ok passed, $bad failed, $((SECONDS - began)) s"
 }
@@ -72,7 +70,7 @@ fi
 if wanted e2e; then
   step python one 600 prepare_python
   step node one 600 prepare_node agents/e2e/node
-  step e2e last 900 "${VENV:-.}/bin/python" -u agents/e2e/run.py
+  step e2e last 900 "$(venv)/bin/python" -u agents/e2e/run.py
 fi
 if wanted browser; then
   step playwright one 600 prepare_node ui/browser

@@ -100,8 +100,11 @@ impl Shared {
     ) -> Result<T, StorageError> {
         let (done, result) = tokio::sync::oneshot::channel();
         let run = move || {
-            // On Linux the priority is the thread's own. Where it cannot be lowered, work goes on.
-            let _ = rustix::process::nice(niceness);
+            // On Linux the priority is the thread's own; elsewhere it would be the whole process's.
+            if cfg!(target_os = "linux") {
+                // Where it cannot be lowered, work goes on as it is.
+                let _ = rustix::process::nice(niceness);
+            }
             // The receiver is gone when the engine was dropped; the work is then thrown away.
             let _ = done.send(work());
         };
