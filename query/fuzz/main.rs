@@ -436,7 +436,11 @@ async fn one(
         Err(QueryError::Invalid(_)) => "refused",
         Err(QueryError::Timeout(_)) => "timed out",
         Err(QueryError::TooLarge(_)) => "too large",
-        Err(QueryError::Engine(_)) => "engine error",
+        // Whoever asks is not to blame for these: each is worth a look.
+        Err(QueryError::Engine(e)) => {
+            eprintln!("engine error: {e}\n{:?} {:?}", request.query, request.params);
+            "engine error"
+        }
         Err(_) => "other error",
     };
     let request = Request::get(uri).body(Body::empty()).map_err(|e| e.to_string())?;
