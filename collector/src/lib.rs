@@ -9,8 +9,6 @@
 //! Both doors share one core, so a request is judged alike whichever way it comes.
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
-mod arbitrary;
 mod body;
 mod budget;
 mod config;

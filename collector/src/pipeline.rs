@@ -5,6 +5,9 @@
 //!        ─judge─▶ accepted records ─append─▶ durable ─▶ answer
 //! ```
 //!
+//! A protobuf request in which nothing is to be refused or changed, as nearly all are, is recognised
+//! on the wire and goes from payload to append without being decoded.
+//!
 //! Until the body has arrived the client may leave at any time. From then on the work is done by a
 //! task of its own, so that a client that hangs up cannot leave a request half stored or uncounted.
 //! Memory is reserved before it is used: by the bytes that arrive, by the inflated payload, and by
@@ -222,6 +225,9 @@ impl<S: Sink> Pipeline<S> {
     /// body → inflated → admitted → decoded → judged.
     fn prepare(&self, job: &mut Job) -> Result<Prepared<S::Permit>, Refusal> {
         let payload = self.inflate(job)?;
+        if let Some(prepared) = self.take_plain(job, &payload) {
+            return prepared;
+        }
         let (permit, mut export) = match job.envelope.format {
             Format::Protobuf => self.decode_protobuf(job, &payload)?,
             Format::Json => self.decode_json(job, &payload)?,
@@ -236,7 +242,27 @@ impl<S: Sink> Pipeline<S> {
         }
         let unchanged = !verdict.changed && job.envelope.format == Format::Protobuf;
         let payload = if unchanged { payload } else { encode(&export) };
-        Ok(Prepared { permit, submission: Submission { export, payload }, verdict })
+        Ok(Prepared { permit, submission: Submission::Decoded { export, payload }, verdict })
+    }
+
+    /// A request that needs no decoding, as nothing in it is to be refused or changed.
+    fn take_plain(
+        &self,
+        job: &mut Job,
+        payload: &Bytes,
+    ) -> Option<Result<Prepared<S::Permit>, Refusal>> {
+        if job.envelope.format != Format::Protobuf {
+            return None;
+        }
+        let signal = job.envelope.signal;
+        let records = validate::plain_records(signal, payload, &self.limits).filter(|n| *n > 0)?;
+        job.ticket.records(records);
+        let prepared = self.sink.admit(payload.len()).map(|permit| Prepared {
+            permit,
+            submission: Submission::Plain { signal, records, payload: payload.clone() },
+            verdict: Verdict { accepted: records, ..Verdict::default() },
+        });
+        Some(prepared.map_err(Refusal::from))
     }
 
     /// body → payload.

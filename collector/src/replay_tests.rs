@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::arbitrary::Dice;
 use crate::targets;
+use headrope_testdata::arbitrary::Dice;
 
 const MUTATIONS: u64 = 300;
 
@@ -37,7 +37,7 @@ fn mutate(input: &mut Vec<u8>, dice: &mut Dice) {
 }
 
 fn replay(name: &str, target: fn(&[u8])) {
-    let mut dice = Dice(1);
+    let mut dice = Dice::new(1);
     for input in corpus(name) {
         target(&input);
         for _ in 0..MUTATIONS {

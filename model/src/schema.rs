@@ -222,6 +222,12 @@ pub fn time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some(Arc::from("UTC")))
 }
 
+/// Type of a label column.
+#[must_use]
+pub fn label_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
 /// Fields of an attribute map's entry.
 #[must_use]
 pub fn attribute_entry() -> Fields {
@@ -285,7 +291,7 @@ fn stored_type(column: Column) -> DataType {
     match column {
         Column::TraceId => DataType::FixedSizeBinary(16),
         Column::SpanId => DataType::FixedSizeBinary(8),
-        Column::Label => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+        Column::Label => label_type(),
         Column::Text => DataType::Utf8,
         Column::Time => time_type(),
         Column::Int => DataType::Int64,

@@ -345,7 +345,7 @@ fn uri(dice: &mut Dice) -> String {
 
 async fn append(engine: &Engine, export: Export, payload: Vec<u8>) -> Result<(), String> {
     let permit = engine.admit(payload.len()).map_err(|e| e.to_string())?;
-    let submission = Submission { export, payload: payload.into() };
+    let submission = Submission::Decoded { export, payload: payload.into() };
     engine.append(permit, submission).await.map(drop).map_err(|e| e.to_string())
 }
 
@@ -462,7 +462,7 @@ async fn run(options: Options) -> Result<BTreeMap<&'static str, u64>, String> {
     let examples = reference.split("```sql\n").skip(1).filter_map(|r| r.split("```").next());
     let corpus: Vec<Vec<String>> = examples.map(tokens).collect();
     let (before, listed) = (count(&queries).await?, files(dir.path()));
-    let version = engine.snapshot().version();
+    let version = engine.snapshot().await.map_err(|e| e.to_string())?.version();
     let mut dice = Dice(options.seed);
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
     let end = Instant::now() + Duration::from_secs(options.seconds);
@@ -475,7 +475,7 @@ async fn run(options: Options) -> Result<BTreeMap<&'static str, u64>, String> {
         if PANICS.load(Ordering::Relaxed) > 0 {
             return Err(format!("a panic\n{shown}"));
         }
-        if engine.snapshot().version() != version {
+        if engine.snapshot().await.map_err(|e| e.to_string())?.version() != version {
             return Err(format!("the data changed\n{shown}"));
         }
     }

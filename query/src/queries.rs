@@ -101,7 +101,10 @@ impl Queries {
         let (machine, engine) = (Arc::clone(&self.machine), Arc::clone(&self.engine));
         let answer = async move {
             let _turn = machine.gate.enter(limit / 2).await?;
-            let session = Session::open(&machine, engine.snapshot())?;
+            let session = Session::open(
+                &machine,
+                engine.snapshot().await.map_err(|e| QueryError::Engine(e.to_string()))?,
+            )?;
             Box::pin(work(Arc::new(session))).await
         };
         let task = AbortOnDropHandle::new(self.machine.threads()?.spawn(answer));

@@ -108,5 +108,5 @@ pub(crate) async fn send(engine: &Engine, slice: Slice) {
 
 pub(crate) async fn append(engine: &Engine, export: Export, payload: Vec<u8>) {
     let permit = engine.admit(payload.len()).unwrap();
-    engine.append(permit, Submission { export, payload: payload.into() }).await.unwrap();
+    engine.append(permit, Submission::Decoded { export, payload: payload.into() }).await.unwrap();
 }

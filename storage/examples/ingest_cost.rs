@@ -11,10 +11,9 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-use headrope_model::DataSet;
-use headrope_storage::{Engine, Export, StorageConfig, Submission};
+use headrope_model::{DataSet, Signal};
+use headrope_storage::{Engine, StorageConfig, Submission};
 use headrope_testdata::Shop;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
@@ -23,6 +22,11 @@ fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+fn spans_in(request: &ExportTraceServiceRequest) -> u64 {
+    let scopes = request.resource_spans.iter().flat_map(|r| &r.scope_spans);
+    scopes.map(|s| s.spans.len() as u64).sum()
 }
 
 fn main() {
@@ -56,24 +60,35 @@ fn main() {
         let decoded: Vec<_> =
             traces.iter().map(|b| ExportTraceServiceRequest::decode(b.clone()).unwrap()).collect();
         println!("prost decode   {:.2} µs/span", per(cpu() - started, spans));
-        let started = cpu();
-        for payload in &traces {
-            std::hint::black_box(zstd::bulk::compress(payload, 1).unwrap());
+        for level in [-7, -3, -1, 1] {
+            let (started, mut packed) = (cpu(), 0);
+            let mut compressor = zstd::bulk::Compressor::new(level).unwrap();
+            for payload in &traces {
+                packed += compressor.compress(payload).unwrap().len();
+            }
+            println!(
+                "zstd {level:2}        {:.2} µs/span, {:.1} B/span",
+                per(cpu() - started, spans),
+                packed as f64 / spans as f64
+            );
         }
-        println!("zstd payload   {:.2} µs/span", per(cpu() - started, spans));
         let started = (cpu(), Instant::now());
         for (request, payload) in decoded.into_iter().zip(&traces) {
             let permit = engine.admit(payload.len()).unwrap();
-            let export = Export::Traces(request);
-            engine.append(permit, Submission { export, payload: payload.clone() }).await.unwrap();
+            let (signal, records) = (Signal::Traces, spans_in(&request));
+            let submission = Submission::Plain { signal, records, payload: payload.clone() };
+            engine.append(permit, submission).await.unwrap();
         }
+        engine.snapshot().await.unwrap();
         println!(
-            "append spans   {:.2} µs/span (zstd, rows, log, sync), {:.2?}",
+            "append spans   {:.2} µs/span (zstd, log, sync, rows), {:.2?}",
             per(cpu() - started.0, spans),
             started.1.elapsed()
         );
         let live: usize = engine
             .snapshot()
+            .await
+            .unwrap()
             .live(DataSet::Spans)
             .iter()
             .map(|b| b.batch.get_array_memory_size())
@@ -86,7 +101,7 @@ fn main() {
             per(cpu() - started.0, spans),
             started.1.elapsed()
         );
-        for segment in engine.snapshot().segments(DataSet::Spans) {
+        for segment in engine.snapshot().await.unwrap().segments(DataSet::Spans) {
             println!(
                 "               {:.1} B/span on disk",
                 segment.meta().bytes as f64 / segment.meta().rows as f64
@@ -95,15 +110,17 @@ fn main() {
         let lines = spans / 2;
         let started = cpu();
         for payload in &logs {
-            let export = Export::Logs(ExportLogsServiceRequest::decode(payload.clone()).unwrap());
             let permit = engine.admit(payload.len()).unwrap();
-            engine.append(permit, Submission { export, payload: payload.clone() }).await.unwrap();
+            let (signal, records) = (Signal::Logs, 1);
+            let submission = Submission::Plain { signal, records, payload: payload.clone() };
+            engine.append(permit, submission).await.unwrap();
         }
-        println!("logs to live   {:.2} µs/line (decode included)", per(cpu() - started, lines));
+        engine.snapshot().await.unwrap();
+        println!("append logs    {:.2} µs/line", per(cpu() - started, lines));
         let started = cpu();
         engine.flush().await.unwrap();
         println!("flush logs     {:.2} µs/line", per(cpu() - started, lines));
-        for segment in engine.snapshot().segments(DataSet::Logs) {
+        for segment in engine.snapshot().await.unwrap().segments(DataSet::Logs) {
             let meta = segment.meta();
             println!(
                 "               {:.1} B/line data, {:.1} B/line index",

@@ -1,13 +1,14 @@
 //! Group commit: one thread takes every request that waits, writes them as one frame, syncs once,
-//! makes the rows visible and wakes the waiters, in log order.
+//! hands them to the backlog, from which every later snapshot takes its rows, and wakes the waiters,
+//! in log order.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::RecordBatch;
-use headrope_model::{DataSet, RefuseReason, Signal};
+use headrope_model::{RefuseReason, Signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::entry::{Content, Entry};
 use crate::error::AppendError;
 use crate::log::{FrameBuilder, LogWriter};
 use crate::shared::{Receipt, Shared};
@@ -25,20 +26,12 @@ pub(crate) struct Pending {
     pub(crate) signal: Signal,
     pub(crate) raw_len: u32,
     pub(crate) received_ns: i64,
+    pub(crate) records: u64,
     /// Compressed OTLP protobuf.
     pub(crate) packed: Vec<u8>,
-    /// Rows of the request by data set.
-    pub(crate) rows: Vec<(DataSet, RecordBatch)>,
+    pub(crate) content: Content,
     pub(crate) room: Room,
     pub(crate) reply: oneshot::Sender<Result<Receipt, AppendError>>,
-}
-
-impl Pending {
-    /// Records in the request (trace parts are derived and do not count).
-    fn records(&self) -> u64 {
-        let own = self.rows.first().map_or(0, |(_, batch)| batch.num_rows());
-        u64::try_from(own).unwrap_or(u64::MAX)
-    }
 }
 
 /// Runs until every sender is gone.
@@ -86,18 +79,21 @@ fn commit(shared: &Shared, log: &mut LogWriter, next_seq: u64, group: Vec<Pendin
     last_seq + 1
 }
 
-/// Makes the group visible, then wakes the waiters.
+/// Puts the group in the backlog, then wakes the waiters.
 fn acknowledge(shared: &Shared, first_seq: u64, last_seq: u64, group: Vec<Pending>) {
     let mut waiting = Vec::with_capacity(group.len());
     let live_bytes = {
         let mut state = shared.state.lock();
         for (seq, pending) in (first_seq..).zip(group) {
-            let rows = pending.records();
+            let rows = pending.records;
             shared.counts.stored(pending.signal).add(rows);
-            state.publish(seq, pending.rows);
+            state.receive(Entry { seq, content: pending.content });
             waiting.push((pending.reply, Receipt { seq, rows }, pending.room));
         }
         debug_assert_eq!(state.last_seq(), last_seq);
+        if state.backlog_due() {
+            shared.encode_due.notify_one();
+        }
         state.live_bytes()
     };
     shared.budget.set_live(live_bytes);

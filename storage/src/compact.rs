@@ -2,7 +2,6 @@
 //! so retention can drop whole segments; output and inputs change over in one transaction.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use headrope_model::DataSet;
@@ -73,11 +72,7 @@ async fn merge(
     let level = inputs.iter().map(|m| m.level).max().unwrap_or_default() + 1;
     let dir = shared.segments_dir.clone();
     let output = shared
-        .aside("compaction", NICENESS, move || {
-            let paths: Vec<PathBuf> =
-                inputs.iter().map(|m| segment::paths(&dir, data_set, &m.id).0).collect();
-            segment::merge(&dir, data_set, level, &paths)
-        })
+        .aside("compaction", NICENESS, move || segment::merge(&dir, data_set, level, &inputs))
         .await?;
     failpoint::hit("compact.before_commit");
     let rows = output.rows;
@@ -91,6 +86,8 @@ async fn merge(
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn meta(id: u32, level: u32, rows: u64, min_time: i64) -> SegmentMeta {

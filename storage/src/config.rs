@@ -53,7 +53,7 @@ impl StorageConfig {
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(120),
             compact_max_rows: 4 << 20,
-            compact_fan_in: 4,
+            compact_fan_in: 8,
             maintenance_interval: Duration::from_secs(10),
             retain_traces: Some(Duration::from_secs(14 * 86_400)),
             retain_logs: Some(Duration::from_secs(14 * 86_400)),

@@ -18,6 +18,7 @@ pub(crate) struct Counts {
     pub(crate) merged_rows: Counter,
     pub(crate) expired_segments: Counter,
     pub(crate) replayed: Counter,
+    pub(crate) declined_chunks: Counter,
     pub(crate) background_failures: Counter,
 }
 
@@ -60,8 +61,13 @@ impl Counts {
             ),
             counter("headrope_replayed_entries", "Log entries replayed at start.", &self.replayed),
             counter(
+                "headrope_declined_chunks",
+                "Chunks of requests that were encoded one by one, as one of them was of a rare form.",
+                &self.declined_chunks,
+            ),
+            counter(
                 "headrope_background_failures",
-                "Flushes, merges and retention runs that failed and will be tried again.",
+                "Encodings, flushes, merges and retention runs that failed and will be tried again.",
                 &self.background_failures,
             ),
         ]

@@ -17,13 +17,15 @@ use crate::catalog::Catalog;
 use crate::commit::{self, DISK_RETRY, Pending};
 use crate::config::StorageConfig;
 use crate::counts::Counts;
+use crate::entry::Content;
 use crate::error::{AppendError, StorageError};
 use crate::export::Submission;
 use crate::log::LogWriter;
+use crate::pack::Packers;
 use crate::shared::{Receipt, Shared};
 use crate::snapshot::Snapshot;
 use crate::state::{Budget, Room, State};
-use crate::{background, compact, files, flush, recover};
+use crate::{background, backlog, compact, encode, files, flush, recover};
 
 /// Room taken per uncompressed byte: the bytes, the decoded structs, the rows and the log payload.
 const ROOM_PER_BYTE: usize = 4;
@@ -32,9 +34,6 @@ const BUDGET_RETRY: Duration = Duration::from_secs(1);
 /// Requests of at least this size are encoded on the blocking pool, so that they do not hold up the
 /// runtime.
 const OFFLOAD_BYTES: usize = 32 << 10;
-
-/// The log is written once and read after a crash only: the fastest level will do.
-const LOG_ZSTD_LEVEL: i32 = 1;
 
 /// Room in the memory budget, given back when dropped.
 #[derive(Debug)]
@@ -49,7 +48,9 @@ pub struct Engine {
     queue: Mutex<Option<mpsc::Sender<Pending>>>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    committer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// The log thread, which ends when the queue is closed, and the encoding thread, when the backlog
+    /// is.
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     _lock: File,
 }
 
@@ -66,6 +67,7 @@ impl Engine {
         let log = LogWriter::new(&shared.log_dir, shared.config.durability);
         let committer = commit::spawn(Arc::clone(&shared), receiver, log)
             .map_err(files::io("start the log thread for", &shared.log_dir))?;
+        let encoder = backlog::spawn(Arc::clone(&shared))?;
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(background::flush_loop(Arc::clone(&shared), stop.clone())),
@@ -76,7 +78,7 @@ impl Engine {
             queue: Mutex::new(Some(sender)),
             stop,
             tasks: Mutex::new(tasks),
-            committer: Mutex::new(Some(committer)),
+            threads: Mutex::new(vec![committer, encoder]),
             _lock: lock,
         }))
     }
@@ -91,8 +93,27 @@ impl Engine {
         let (watermark, metas) = catalog.load().await?;
         recover::check_segments(&segments_dir, &metas)?;
         let swept = recover::sweep(&segments_dir, &metas)?;
-        let mut state = State::new(&segments_dir, watermark, metas);
-        let replay = recover::replay(&log_dir, &mut state)?;
+        let state = State::new(&segments_dir, watermark, metas);
+        let budget = Arc::new(Budget::new(config.memory_budget_bytes));
+        let shared = Shared {
+            config,
+            log_dir,
+            segments_dir,
+            catalog,
+            state: Mutex::new(state),
+            budget,
+            counts: Counts::default(),
+            flush_due: Notify::new(),
+            encode_due: parking_lot::Condvar::new(),
+            encoding: Mutex::new(()),
+            packers: Packers::default(),
+            flushing: tokio::sync::Mutex::new(()),
+            maintaining: tokio::sync::Mutex::new(()),
+            refusing: Mutex::new(None),
+            rotate: false.into(),
+        };
+        let replay = recover::replay(&shared)?;
+        shared.counts.replayed.add(replay.entries);
         tracing::info!(
             watermark,
             entries = replay.entries,
@@ -101,24 +122,7 @@ impl Engine {
             swept,
             "recovered"
         );
-        let budget = Arc::new(Budget::new(config.memory_budget_bytes));
-        budget.set_live(state.live_bytes());
-        let counts = Counts::default();
-        counts.replayed.add(replay.entries);
-        Ok(Shared {
-            config,
-            log_dir,
-            segments_dir,
-            catalog,
-            state: Mutex::new(state),
-            budget,
-            counts,
-            flush_due: Notify::new(),
-            flushing: tokio::sync::Mutex::new(()),
-            maintaining: tokio::sync::Mutex::new(()),
-            refusing: Mutex::new(None),
-            rotate: false.into(),
-        })
+        Ok(shared)
     }
 
     /// Reserves room for a request of `bytes` uncompressed bytes, before it is decoded.
@@ -150,8 +154,9 @@ impl Engine {
     ) -> Result<Receipt, AppendError> {
         let received_ns = now_ns();
         let (reply, receipt) = oneshot::channel();
-        let heavy = submission.payload.len() >= OFFLOAD_BYTES;
-        let prepare = move || prepare(permit, &submission, received_ns, reply);
+        let heavy = submission.payload().len() >= OFFLOAD_BYTES;
+        let shared = Arc::clone(&self.shared);
+        let prepare = move || prepare(&shared, permit, submission, received_ns, reply);
         let pending =
             if heavy { self.shared.blocking("encoding", prepare).await? } else { prepare()? };
         let sender = self.queue.lock().clone();
@@ -162,10 +167,24 @@ impl Engine {
         receipt.await.map_err(|_| StorageError::TaskGone("ingest log"))?
     }
 
-    /// The current snapshot; cheap.
-    #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.shared.state.lock().snapshot()
+    /// A snapshot with every row that was acknowledged before; cheap, unless requests have to be made
+    /// rows first, which takes milliseconds.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, StorageError> {
+        {
+            let mut state = self.shared.state.lock();
+            if state.caught_up() {
+                return Ok(state.snapshot());
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        let catch_up = move || {
+            backlog::catch_up(&shared)?;
+            Ok(shared.state.lock().snapshot())
+        };
+        self.shared.blocking("encoding", catch_up).await
     }
 
     /// Writes every row that is live now into segments.
@@ -235,11 +254,17 @@ impl Engine {
     pub async fn shutdown(&self) -> Result<(), StorageError> {
         self.shared.refuse(RefuseReason::ShuttingDown);
         self.queue.lock().take();
-        let committer = self.committer.lock().take();
-        if let Some(thread) = committer {
-            let join = move || thread.join().map_err(|_| StorageError::TaskGone("ingest log"));
-            self.shared.blocking("ingest log", join).await?;
-        }
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let shared = Arc::clone(&self.shared);
+        let join = move || {
+            // In the order of `open`: the log thread ends with the queue, then no entry comes.
+            for thread in threads {
+                thread.join().map_err(|_| StorageError::TaskGone("ingest log or encoding"))?;
+                shared.close();
+            }
+            Ok(())
+        };
+        self.shared.blocking("ingest log", join).await?;
         self.stop.cancel();
         let tasks = std::mem::take(&mut *self.tasks.lock());
         for task in tasks {
@@ -260,16 +285,18 @@ impl Drop for Engine {
     /// every acknowledged row.
     fn drop(&mut self) {
         self.stop.cancel();
+        self.shared.close();
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }
     }
 }
 
-/// Compresses the payload and encodes the rows.
+/// Compresses the payload; rows are made here only of what was decoded anyway.
 fn prepare(
+    shared: &Shared,
     permit: Permit,
-    submission: &Submission,
+    submission: Submission,
     received_ns: i64,
     reply: oneshot::Sender<Result<Receipt, AppendError>>,
 ) -> Result<Pending, StorageError> {
@@ -278,10 +305,21 @@ fn prepare(
         path: PathBuf::from("log"),
         source: std::io::ErrorKind::FileTooLarge.into(),
     };
-    let raw_len = u32::try_from(submission.payload.len()).map_err(too_large)?;
-    let packed = zstd::bulk::compress(&submission.payload, LOG_ZSTD_LEVEL)
-        .map_err(files::io("compress a request for", std::path::Path::new("log")))?;
-    let rows = recover::rows(&submission.export)?;
-    let signal = submission.export.signal();
-    Ok(Pending { signal, raw_len, received_ns, packed, rows, room: permit.room, reply })
+    let raw_len = u32::try_from(submission.payload().len()).map_err(too_large)?;
+    let packed = shared
+        .packers
+        .pack(submission.payload())
+        .map_err(files::io("compress a request for", &shared.log_dir))?;
+    let signal = submission.signal();
+    let (records, content) = match submission {
+        Submission::Plain { records, payload, .. } => (records, Content::Payload(signal, payload)),
+        Submission::Decoded { export, .. } => {
+            let rows = encode::rows(&export)?;
+            // Trace parts are derived and do not count.
+            let own = rows.first().map_or(0, |(_, batch)| batch.num_rows());
+            (u64::try_from(own).unwrap_or(u64::MAX), Content::Rows(rows))
+        }
+    };
+    let room = permit.room;
+    Ok(Pending { signal, raw_len, received_ns, records, packed, content, room, reply })
 }

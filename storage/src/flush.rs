@@ -11,7 +11,7 @@ use crate::error::StorageError;
 use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 use crate::state::Cut;
-use crate::{failpoint, files, log, segment};
+use crate::{backlog, failpoint, files, log, segment};
 
 /// How much a flush gives way to other threads (as `nice`). It must keep up with what comes in, or
 /// the memory budget refuses requests, so it gives way less than a merge.
@@ -21,6 +21,8 @@ const NICENESS: i32 = 5;
 pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
     let _one_at_a_time = shared.flushing.lock().await;
     shared.check_watermark().await?;
+    let all = Arc::clone(shared);
+    shared.blocking("encoding", move || backlog::catch_up(&all)).await?;
     let (cut, frozen_bytes) = {
         let mut state = shared.state.lock();
         let Some(cut) = state.seal() else { return Ok(()) };
@@ -75,8 +77,8 @@ async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, Stora
         .aside("flush", NICENESS, move || {
             let mut metas = Vec::new();
             for (data_set, batches) in cut.batches {
-                let batches = batches.iter().map(|b| &b.batch);
-                metas.extend(segment::write(&dir, data_set, batches)?);
+                let batches: Vec<_> = batches.iter().map(|b| &b.batch).collect();
+                metas.extend(segment::write(&dir, data_set, &batches)?);
                 if data_set == DataSet::Spans {
                     failpoint::hit("flush.after_spans");
                 }

@@ -1,7 +1,9 @@
 //! From an accepted OTLP request to durable, queryable rows.
 //!
 //! ```text
-//! Submission ─ admit ─▶ ingest log (frame, fdatasync) ─▶ live buffer ─▶ acknowledged
+//! Submission ─ admit ─▶ ingest log (frame, fdatasync) ─▶ backlog ─▶ acknowledged
+//!                                                          │ rows, when enough or asked for
+//!                                                     live buffer
 //!                                                          │ cut
 //!                                          sorted Parquet + text index (temp, sync, rename)
 //!                                                          │ one catalog transaction: segments + watermark
@@ -10,11 +12,12 @@
 //!
 //! A [`Snapshot`] is the segments of one catalog version plus the live rows above its watermark:
 //! every acknowledged row exactly once. Reading order: [`engine`] (what callers use), `log` (the
-//! durable frames), `live`, `flush` (the only place that orders seal, write, sync, commit, trim),
+//! durable frames), `backlog`, `live`, `flush` (the only place that orders seal, write, sync, commit, trim),
 //! `catalog`, `segment`, `compact`, `retention`.
 #![forbid(unsafe_code)]
 
 mod background;
+mod backlog;
 mod catalog;
 mod commit;
 mod compact;
@@ -22,6 +25,7 @@ pub mod config;
 mod counts;
 mod encode;
 pub mod engine;
+mod entry;
 pub mod error;
 pub mod export;
 pub mod failpoint;
@@ -29,6 +33,7 @@ mod files;
 mod flush;
 mod live;
 pub mod log;
+mod pack;
 mod recover;
 mod retention;
 mod segment;
@@ -36,6 +41,7 @@ mod shared;
 pub mod snapshot;
 mod state;
 pub mod text;
+pub mod wire;
 
 pub use config::{Durability, StorageConfig};
 pub use engine::{Engine, Permit};

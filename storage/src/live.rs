@@ -1,8 +1,9 @@
 //! The live buffer: acknowledged rows that are not in a segment yet.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampNanosecondType;
 use arrow::error::ArrowError;
@@ -67,13 +68,13 @@ impl Live {
 
     fn append(&mut self, batch: RecordBatch) {
         let (min_time, max_time) = time_bounds(self.data_set, &batch);
-        self.bytes += batch.get_array_memory_size();
+        self.bytes += memory(&batch);
         self.batches.push(Arc::new(LiveBatch { batch, min_time, max_time }));
     }
 
     fn drop_last(&mut self) {
         if let Some(last) = self.batches.pop() {
-            self.bytes = self.bytes.saturating_sub(last.batch.get_array_memory_size());
+            self.bytes = self.bytes.saturating_sub(memory(&last.batch));
         }
     }
 
@@ -87,23 +88,37 @@ impl Live {
     pub(crate) fn release(&mut self) -> usize {
         let before = self.bytes;
         for batch in self.batches.drain(..self.frozen) {
-            self.bytes = self.bytes.saturating_sub(batch.batch.get_array_memory_size());
+            self.bytes = self.bytes.saturating_sub(memory(&batch.batch));
         }
         self.frozen = 0;
         before - self.bytes
     }
 }
 
-/// Least and greatest value of the time column (for trace parts, the greatest end).
-pub(crate) fn time_bounds(data_set: DataSet, batch: &RecordBatch) -> (i64, i64) {
-    let column = |name: &str| {
-        batch
-            .column_by_name(name)
-            .and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>().cloned())
-    };
-    let start = column(schema::time_column(data_set));
-    let min = start.as_ref().and_then(arrow::compute::min);
-    let last = if data_set == DataSet::TraceParts { column("end_time") } else { start };
-    let max = last.as_ref().filter(|c| !c.is_empty()).and_then(arrow::compute::max);
+/// Memory a batch holds; a column that stands for several counts once.
+pub(crate) fn memory(batch: &RecordBatch) -> usize {
+    let mut seen = HashSet::new();
+    let columns = batch.columns().iter();
+    let own = columns.filter(|c| seen.insert(Arc::as_ptr(c).addr()));
+    own.map(|c| c.get_array_memory_size()).sum()
+}
+
+/// The columns whose least and greatest values bound a data set in time: where records begin, and for
+/// trace parts where they end.
+pub(crate) const fn time_columns(data_set: DataSet) -> (&'static str, &'static str) {
+    let first = schema::time_column(data_set);
+    (first, if matches!(data_set, DataSet::TraceParts) { "end_time" } else { first })
+}
+
+/// Least and greatest value of a time column; everything, if there is none.
+pub(crate) fn range_of(times: &ArrayRef) -> (i64, i64) {
+    let times = times.as_primitive_opt::<TimestampNanosecondType>();
+    let (min, max) = (times.and_then(arrow::compute::min), times.and_then(arrow::compute::max));
     (min.unwrap_or(i64::MIN), max.unwrap_or(i64::MAX))
+}
+
+fn time_bounds(data_set: DataSet, batch: &RecordBatch) -> (i64, i64) {
+    let (first, last) = time_columns(data_set);
+    let range = |name| batch.column_by_name(name).map_or((i64::MIN, i64::MAX), range_of);
+    (range(first).0, range(last).1)
 }

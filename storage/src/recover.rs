@@ -3,20 +3,16 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use headrope_model::{DataSet, Signal};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message as _;
+use headrope_model::Signal;
 
-use crate::encode;
+use crate::backlog;
+use crate::entry::{Content, Entry};
 use crate::error::StorageError;
-use crate::export::Export;
 use crate::files::{self, io};
 use crate::log::{self, Replay};
 use crate::segment;
+use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
-use crate::state::State;
 
 /// Every listed segment must exist with the size it was published with.
 pub(crate) fn check_segments(dir: &Path, metas: &[SegmentMeta]) -> Result<(), StorageError> {
@@ -56,41 +52,22 @@ pub(crate) fn sweep(dir: &Path, metas: &[SegmentMeta]) -> Result<usize, StorageE
 }
 
 /// Replays log entries above the watermark into the live buffer.
-pub(crate) fn replay(dir: &Path, state: &mut State) -> Result<Replay, StorageError> {
-    log::recover(dir, state.watermark(), |entry| {
-        let corrupt = |detail: String| StorageError::Corrupt {
-            path: log::file_name(dir, entry.seq),
+pub(crate) fn replay(shared: &Shared) -> Result<Replay, StorageError> {
+    let watermark = shared.state.lock().watermark();
+    let replay = log::recover(&shared.log_dir, watermark, |entry| {
+        let signal = Signal::from_code(entry.signal).ok_or_else(|| StorageError::Corrupt {
+            path: log::file_name(&shared.log_dir, entry.seq),
             offset: 0,
-            detail: format!("entry {}: {detail}", entry.seq),
+            detail: format!("entry {}: unknown signal {}", entry.seq, entry.signal),
+        })?;
+        let due = {
+            let mut state = shared.state.lock();
+            let content = Content::Payload(signal, entry.payload.into());
+            state.receive(Entry { seq: entry.seq, content });
+            state.backlog_due()
         };
-        let signal = Signal::from_code(entry.signal)
-            .ok_or_else(|| corrupt(format!("unknown signal {}", entry.signal)))?;
-        let export = decode(signal, &entry.payload).map_err(|e| corrupt(e.to_string()))?;
-        state.publish(entry.seq, rows(&export)?);
-        Ok(())
-    })
-}
-
-fn decode(signal: Signal, payload: &[u8]) -> Result<Export, prost::DecodeError> {
-    Ok(match signal {
-        Signal::Traces => Export::Traces(ExportTraceServiceRequest::decode(payload)?),
-        Signal::Metrics => Export::Metrics(ExportMetricsServiceRequest::decode(payload)?),
-        Signal::Logs => Export::Logs(ExportLogsServiceRequest::decode(payload)?),
-    })
-}
-
-/// The rows of a request by data set: its own first, then what is derived.
-pub(crate) fn rows(
-    export: &Export,
-) -> Result<Vec<(DataSet, arrow::array::RecordBatch)>, StorageError> {
-    let own = encode::encode(export)?;
-    let mut rows = Vec::with_capacity(2);
-    if export.signal() == Signal::Traces {
-        let parts = encode::trace_parts(&own)?;
-        rows.push((DataSet::Spans, own));
-        rows.push((DataSet::TraceParts, parts));
-    } else {
-        rows.push((export.signal().data_set(), own));
-    }
-    Ok(rows)
+        if due { backlog::catch_up(shared) } else { Ok(()) }
+    })?;
+    backlog::catch_up(shared)?;
+    Ok(replay)
 }

@@ -13,6 +13,7 @@ use crate::config::StorageConfig;
 use crate::counts::Counts;
 use crate::error::StorageError;
 use crate::files;
+use crate::pack::Packers;
 use crate::state::{Budget, State};
 
 /// Proof that a submission is durable and visible.
@@ -36,6 +37,11 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) counts: Counts,
     pub(crate) flush_due: Notify,
+    /// Tells the encoding thread that the backlog is due, or closed. Goes with `state`.
+    pub(crate) encode_due: parking_lot::Condvar,
+    /// One at a time makes rows of the backlog.
+    pub(crate) encoding: Mutex<()>,
+    pub(crate) packers: Packers,
     /// One flush at a time.
     pub(crate) flushing: tokio::sync::Mutex<()>,
     /// One merge or retention run at a time.
@@ -60,6 +66,12 @@ impl Shared {
 
     pub(crate) fn refusing(&self) -> Option<RefuseReason> {
         *self.refusing.lock()
+    }
+
+    /// No more entries come: the encoding thread ends.
+    pub(crate) fn close(&self) {
+        self.state.lock().close();
+        self.encode_due.notify_all();
     }
 
     /// Asks the log to start a new file, so that the current one can be trimmed.

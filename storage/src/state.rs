@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use arrow::array::RecordBatch;
 use headrope_model::DataSet;
 
+use crate::entry::{CHUNK_BYTES, Entry, Rows};
 use crate::live::Live;
 use crate::segment;
 use crate::snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot, slot};
@@ -17,8 +17,17 @@ use crate::snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot, slot};
 pub(crate) struct State {
     live: [Live; 4],
     segments: [Vec<Arc<Segment>>; 4],
-    /// Number of the last entry whose rows are visible.
+    /// Acknowledged entries that are not rows yet.
+    backlog: Vec<Entry>,
+    backlog_bytes: usize,
+    /// Bytes of entries that are being made rows.
+    encoding_bytes: usize,
+    /// No more entries come.
+    closed: bool,
+    /// Number of the last acknowledged entry.
     last_seq: u64,
+    /// Number of the last entry whose rows are live or in segments.
+    live_seq: u64,
     /// Number of the last entry whose rows are in segments.
     watermark: u64,
     version: u64,
@@ -40,7 +49,12 @@ impl State {
         let mut state = Self {
             live: DataSet::ALL.map(Live::new),
             segments: [const { Vec::new() }; 4],
+            backlog: Vec::new(),
+            backlog_bytes: 0,
+            encoding_bytes: 0,
+            closed: false,
             last_seq: watermark,
+            live_seq: watermark,
             watermark,
             version: 1,
             cached: None,
@@ -62,14 +76,54 @@ impl State {
         list.insert(at, Arc::new(Segment { meta, path, index_path, retired }));
     }
 
-    /// Makes rows visible.
-    pub(crate) fn publish(&mut self, seq: u64, rows: Vec<(DataSet, RecordBatch)>) {
+    /// Takes an acknowledged entry.
+    pub(crate) fn receive(&mut self, entry: Entry) {
+        self.last_seq = entry.seq;
+        self.backlog_bytes += entry.content.bytes();
+        self.backlog.push(entry);
+        self.oldest_live.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether enough has come together to be made rows.
+    pub(crate) const fn backlog_due(&self) -> bool {
+        self.backlog_bytes >= CHUNK_BYTES
+    }
+
+    /// Whether every acknowledged entry is rows.
+    pub(crate) const fn caught_up(&self) -> bool {
+        self.live_seq == self.last_seq
+    }
+
+    /// Gives out the backlog, to be followed by [`Self::publish`] or [`Self::return_backlog`].
+    pub(crate) fn take_backlog(&mut self) -> Vec<Entry> {
+        self.encoding_bytes = std::mem::take(&mut self.backlog_bytes);
+        std::mem::take(&mut self.backlog)
+    }
+
+    /// The entries given out could not be made rows.
+    pub(crate) fn return_backlog(&mut self, mut entries: Vec<Entry>) {
+        self.backlog_bytes += std::mem::take(&mut self.encoding_bytes);
+        entries.append(&mut self.backlog);
+        self.backlog = entries;
+    }
+
+    /// Makes the rows of all entries up to `seq` visible.
+    pub(crate) fn publish(&mut self, seq: u64, rows: Rows) {
         for (data_set, batch) in rows {
             self.live[slot(data_set)].push(batch);
         }
-        self.last_seq = seq;
-        self.oldest_live.get_or_insert_with(Instant::now);
+        self.live_seq = seq;
+        self.encoding_bytes = 0;
         self.changed();
+    }
+
+    /// Nothing more will be received.
+    pub(crate) const fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     fn changed(&mut self) {
@@ -79,12 +133,12 @@ impl State {
 
     /// Freezes everything live. `None` when nothing is.
     pub(crate) fn seal(&mut self) -> Option<Cut> {
-        if self.last_seq == self.watermark {
+        if self.live_seq == self.watermark {
             return None;
         }
         let batches = DataSet::ALL.map(|d| (d, self.live[slot(d)].freeze())).into();
-        self.oldest_live = None;
-        Some(Cut { seq: self.last_seq, batches })
+        self.oldest_live = (!self.caught_up()).then(Instant::now);
+        Some(Cut { seq: self.live_seq, batches })
     }
 
     /// A flush failed: the frozen rows stay live and are due at once.
@@ -139,9 +193,10 @@ impl State {
         &self.segments[slot(data_set)]
     }
 
-    /// Memory the live rows hold.
+    /// Memory that what is acknowledged and not in segments holds.
     pub(crate) fn live_bytes(&self) -> usize {
-        self.live.iter().map(Live::bytes).sum()
+        let rows: usize = self.live.iter().map(Live::bytes).sum();
+        rows + self.backlog_bytes + self.encoding_bytes
     }
 
     pub(crate) const fn last_seq(&self) -> u64 {

@@ -4,13 +4,14 @@
 //! Reading order: [`config`] (what to generate), [`shop`] (the generator's face), `world` (the shop
 //! as data: services, hosts, call graph, statements, log templates), `simulate` (one second of
 //! traffic), `emit` (simulated records as OTLP), [`oracle`] (the answers), [`hostile`] (input that
-//! must be refused politely), [`fixtures`] (where real captured data lies).
+//! must be refused politely), [`arbitrary`] (whatever the wire can say), [`fixtures`] (where real captured data lies).
 //!
 //! Nothing here reads a clock, a socket or a random device: time and the seed are inputs, and the
 //! arithmetic avoids the platform's mathematical library, so the same configuration gives the same
 //! bytes everywhere.
 #![forbid(unsafe_code)]
 
+pub mod arbitrary;
 mod attrs;
 mod catalogue;
 pub mod config;

@@ -12,13 +12,14 @@ use prost::Message;
 use crate::budget::Budget;
 use crate::inflate::{Encoding, inflate};
 use crate::json::{self, Document};
-use crate::validate::{Limits, Verdict, judge_logs, judge_metrics, judge_traces};
+use crate::validate::{Limits, Verdict, judge_logs, judge_metrics, judge_traces, plain_records};
 use crate::wire::{WireError, measure};
 
 const LIMITS: Limits = Limits { max_record_bytes: 1024, max_depth: 32 };
 const NOW: u64 = 1_700_000_000_000_000_000;
 
-/// Protobuf: what decodes is measured, judged to the end, and survives JSON.
+/// Protobuf: what decodes is measured, judged to the end, and survives JSON; what is called plain is
+/// kept whole.
 pub(crate) fn otlp_protobuf(input: &[u8]) {
     let Some((choice, body)) = input.split_first() else { return };
     match choice % 3 {
@@ -76,12 +77,17 @@ where
     M: Message + Document + Clone + Debug,
 {
     let measured = measure(signal, body);
-    let Ok(request) = M::decode(body) else { return };
+    let plain = plain_records(signal, body, &LIMITS);
+    let Ok(request) = M::decode(body) else { return assert_eq!(plain, None) };
     match measured {
         Ok(size) => assert!(size.bytes >= body.len()),
         Err(error) => return assert_eq!(error, WireError::WireType, "prost decoded it"),
     }
-    judged(request.clone(), judge);
+    let verdict = judged(request.clone(), judge);
+    if let Some(records) = plain {
+        assert_eq!((verdict.accepted, verdict.refused.total()), (records, 0));
+        assert!(!verdict.changed);
+    }
     // JSON is nested three levels for each level of protobuf, and serde_json stops at 128.
     if let Ok(back) = json::decode::<M>(&json::encode(&request), usize::MAX) {
         assert_eq!(format!("{back:?}"), format!("{request:?}"));
@@ -95,11 +101,11 @@ where
     let Ok(request) = json::decode::<M>(body, 8 * body.len() + 1024) else { return };
     let back: M = json::decode(&json::encode(&request), usize::MAX).expect("it was just written");
     assert_eq!(format!("{back:?}"), format!("{request:?}"));
-    judged(request, judge);
+    let _verdict = judged(request, judge);
 }
 
 /// Records are kept or counted, and what is kept is kept again.
-fn judged<M: Message + Clone + Debug>(mut request: M, judge: fn(&mut M) -> Verdict) {
+fn judged<M: Message + Clone + Debug>(mut request: M, judge: fn(&mut M) -> Verdict) -> Verdict {
     let first = judge(&mut request);
     assert!(first.changed || first.refused.total() == 0);
     let kept = format!("{request:?}");
@@ -107,4 +113,5 @@ fn judged<M: Message + Clone + Debug>(mut request: M, judge: fn(&mut M) -> Verdi
     assert_eq!((second.accepted, second.refused.total()), (first.accepted, 0));
     assert!(!second.changed);
     assert_eq!(format!("{request:?}"), kept);
+    first
 }

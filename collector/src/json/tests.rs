@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use proptest::prelude::*;
 
 use super::*;
-use crate::arbitrary::Dice;
+use headrope_testdata::arbitrary::Dice;
 
 fn same<M: Document + Debug>(message: &M) -> Result<(), TestCaseError> {
     let text = encode(message);
@@ -23,7 +23,7 @@ proptest! {
 
     #[test]
     fn what_is_written_reads_back_the_same(seed in any::<u64>()) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         same(&dice.traces())?;
         same(&dice.logs())?;
         same(&dice.metrics())?;
@@ -31,7 +31,7 @@ proptest! {
 
     #[test]
     fn mutations_never_panic(seed in any::<u64>(), cuts in 1usize..6) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut text = encode(&dice.traces());
         for _ in 0..cuts {
             if text.is_empty() { break }

@@ -15,9 +15,10 @@
 mod attributes;
 mod logs;
 mod metrics;
+mod plain;
 mod traces;
 
-use headrope_model::RefuseReason;
+use headrope_model::{RefuseReason, Signal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -108,6 +109,13 @@ pub fn judge_logs(
     now_ns: u64,
 ) -> Verdict {
     logs::judge(request, Rules { limits: *limits, sizes: may_be_large }, now_ns)
+}
+
+/// The number of records of a protobuf request that [`judge_traces`] or [`judge_logs`] would all keep
+/// as they are; `None` if that cannot be said without decoding it.
+#[must_use]
+pub fn plain_records(signal: Signal, payload: &[u8], limits: &Limits) -> Option<u64> {
+    plain::records(signal, payload, limits)
 }
 
 impl Rules {

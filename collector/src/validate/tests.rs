@@ -20,9 +20,9 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::arbitrary::Dice;
 use crate::pipeline::judge;
 use headrope_storage::Export;
+use headrope_testdata::arbitrary::Dice;
 
 const NOW: u64 = 1_700_000_000_000_000_000;
 
@@ -253,6 +253,46 @@ fn histograms() {
     assert_eq!(exponential(0, i32::MAX - 2, 3), Some(R::InvalidHistogram));
 }
 
+fn encoded(export: &Export) -> Vec<u8> {
+    match export {
+        Export::Traces(request) => request.encode_to_vec(),
+        Export::Metrics(request) => request.encode_to_vec(),
+        Export::Logs(request) => request.encode_to_vec(),
+    }
+}
+
+fn damaged(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=dice.below(2) {
+        let at = dice.below(bytes.len() as u64 + 1) as usize;
+        match dice.below(4) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, dice.next() as u8),
+            2 => bytes.extend_from_within(at..),
+            _ => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << dice.below(8);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn sizes_and_depth_are_left_to_the_judge() {
+    let mut dice = Dice::plain(3);
+    let request = loop {
+        let request = dice.logs();
+        if plain_records(Signal::Logs, &request.encode_to_vec(), &Limits::default()) > Some(0) {
+            break request.encode_to_vec();
+        }
+    };
+    let small = Limits { max_record_bytes: 1, ..Limits::default() };
+    assert_eq!(plain_records(Signal::Logs, &request, &small), None);
+    assert_eq!(plain_records(Signal::Metrics, &[], &Limits::default()), None);
+}
+
 #[test]
 fn a_metric_without_points_is_an_empty_envelope() {
     let mut export = metric(Data::Gauge(Gauge::default()));
@@ -271,10 +311,35 @@ fn a_metric_without_points_is_an_empty_envelope() {
 }
 
 proptest! {
+    /// A request is called plain only if all its records are kept and nothing is changed.
+    #[test]
+    fn plain_requests_are_kept_whole(seed in any::<u64>()) {
+        let mut dice = if seed % 2 == 0 { Dice::new(seed) } else { Dice::plain(seed) };
+        for export in [Export::Traces(dice.traces()), Export::Logs(dice.logs())] {
+            let payload = encoded(&export);
+            let records = plain_records(export.signal(), &payload, &Limits::default());
+            // What is generated as plain is recognised as such.
+            prop_assert!(seed % 2 == 0 || records.is_some());
+            let mut payloads = vec![payload];
+            for _ in 0..8 {
+                payloads.push(damaged(&mut dice, &payloads[0]));
+            }
+            for payload in payloads {
+                let records = plain_records(export.signal(), &payload, &Limits::default());
+                let Some(records) = records else { continue };
+                let mut decoded = Export::decode(export.signal(), &payload).unwrap();
+                let verdict = run(&mut decoded);
+                prop_assert_eq!(verdict.accepted, records);
+                prop_assert_eq!(verdict.refused.total(), 0);
+                prop_assert!(!verdict.changed);
+            }
+        }
+    }
+
     /// What is kept passes again unchanged, nothing is counted twice, and nothing is lost.
     #[test]
     fn judging_is_stable_and_complete(seed in any::<u64>()) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         for mut export in
             [Export::Traces(dice.traces()), Export::Logs(dice.logs()), Export::Metrics(dice.metrics())]
         {

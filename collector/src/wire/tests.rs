@@ -7,9 +7,9 @@ use prost::Message;
 use prost::encoding::encode_varint;
 
 use super::*;
-use crate::arbitrary::Dice;
 use crate::pipeline::judge;
 use crate::validate::Limits;
+use headrope_testdata::arbitrary::Dice;
 
 fn records(mut export: Export) -> u64 {
     let verdict = judge(&mut export, &Limits::default(), true, 1);
@@ -21,7 +21,7 @@ proptest! {
 
     #[test]
     fn counts_the_records_of_any_message(seed in any::<u64>()) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let (traces, logs, metrics) = (dice.traces(), dice.logs(), dice.metrics());
         let measured = |signal, bytes: Vec<u8>| measure(signal, &bytes).map(|s| s.records);
         prop_assert_eq!(measured(Signal::Traces, traces.encode_to_vec()), Ok(records(Export::Traces(traces))));
@@ -31,7 +31,7 @@ proptest! {
 
     #[test]
     fn accepts_whatever_prost_accepts(seed in any::<u64>(), flips in 0u64..4) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut bytes = match dice.below(3) {
             0 => dice.traces().encode_to_vec(),
             1 => dice.logs().encode_to_vec(),

@@ -344,7 +344,7 @@ async fn neighbours(data: &Seeded) {
 
 async fn everything(placed: Placed) {
     let data = seeded(placed).await;
-    let snapshot = data.engine.snapshot();
+    let snapshot = data.engine.snapshot().await.unwrap();
     let segments = snapshot.segments(headrope_model::DataSet::Spans).len();
     assert_eq!(segments > 0, placed != Placed::Live);
     rankings(&data).await;

@@ -124,7 +124,7 @@ async fn same_as_full_scan(data: &Seeded, data_set: DataSet, cases: usize) {
         let (got, scanned, skipped) = row(data, &skipping).await;
         let (want, ..) = row(data, &full).await;
         assert_eq!(got, want, "{predicate}");
-        let segments = data.engine.snapshot().segments(data_set).len() as u64;
+        let segments = data.engine.snapshot().await.unwrap().segments(data_set).len() as u64;
         // A condition that can never hold is answered without a scan.
         assert!([0, segments].contains(&(scanned + skipped)), "{predicate}");
         pruned += skipped;
@@ -175,7 +175,8 @@ async fn ids_are_text_in_any_letter_case() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_question_sees_one_snapshot() {
     let data = seeded(Placed::Mixed).await;
-    let session = Session::open(&data.queries.machine(), data.engine.snapshot()).unwrap();
+    let session =
+        Session::open(&data.queries.machine(), data.engine.snapshot().await.unwrap()).unwrap();
     let count = "SELECT count(*) AS n, count(DISTINCT span_id) AS d, max(duration_ns) FROM spans";
     let before = session.rows(count, Params::new()).await.unwrap();
     let frame = session.plan("SELECT * FROM spans", Params::new()).await.unwrap();
@@ -185,7 +186,8 @@ async fn one_question_sees_one_snapshot() {
     let streamed: usize = frame.collect().await.unwrap().iter().map(|b| b.num_rows()).sum();
     assert_eq!(streamed as u64, data.oracle.span_count());
     assert_eq!(session.rows(count, Params::new()).await.unwrap(), before);
-    let later = Session::open(&data.queries.machine(), data.engine.snapshot()).unwrap();
+    let later =
+        Session::open(&data.queries.machine(), data.engine.snapshot().await.unwrap()).unwrap();
     assert_eq!(later.rows(count, Params::new()).await.unwrap(), before);
     assert!(session.snapshot().version() < later.snapshot().version());
     drop(Arc::new(session));

@@ -71,7 +71,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("storage.compact_max_rows", "4194304", "Rows of a merged segment at most."),
     key(
         "storage.compact_fan_in",
-        "4",
+        "8",
         "Segments of one level that are merged into one of the next.",
     ),
     key("storage.retain_traces", "14d", "How long spans are kept; forever keeps them."),

@@ -88,9 +88,9 @@ impl SpanColumns {
         self.start_time.append_value(start);
         self.duration.append_value(nanos(span.end_time_unix_nano).saturating_sub(start));
         self.name.push(&span.name);
-        self.kind.push(kind(span.kind));
+        self.kind.push(named(KINDS, span.kind));
         let status = span.status.as_ref();
-        self.status_code.push(status_code(status.map_or(0, |s| s.code)));
+        self.status_code.push(named(STATUS_CODES, status.map_or(0, |s| s.code)));
         self.status_message.push_text(status.map_or("", |s| &s.message));
         self.trace_state.push_text(&span.trace_state);
         push_count(&mut self.flags, span.flags);
@@ -130,24 +130,16 @@ impl SpanColumns {
     }
 }
 
-/// Span kind as SQL shows it: the protobuf name without its prefix.
-fn kind(code: i32) -> &'static str {
-    match code {
-        1 => "INTERNAL",
-        2 => "SERVER",
-        3 => "CLIENT",
-        4 => "PRODUCER",
-        5 => "CONSUMER",
-        _ => "UNSPECIFIED",
-    }
-}
+/// Span kinds as SQL shows them, by their numbers: the protobuf names without their prefix.
+pub(super) const KINDS: &[&str] =
+    &["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
+/// Status codes as SQL shows them, by their numbers.
+pub(super) const STATUS_CODES: &[&str] = &["UNSET", "OK", "ERROR"];
 
-fn status_code(code: i32) -> &'static str {
-    match code {
-        1 => "OK",
-        2 => "ERROR",
-        _ => "UNSET",
-    }
+/// The name of a number; that of 0 if there is none.
+fn named(names: &'static [&'static str], number: i32) -> &'static str {
+    let name = usize::try_from(number).ok().and_then(|at| names.get(at));
+    name.or(names.first()).copied().unwrap_or_default()
 }
 
 fn push_events(list: &mut ListBuilder<StructBuilder>, events: &[Event]) -> Result<(), ArrowError> {

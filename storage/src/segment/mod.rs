@@ -1,24 +1,29 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
+mod copy;
+mod hybrid;
+mod labels;
 mod merge;
 mod properties;
 mod sort;
+#[cfg(test)]
+mod tests;
+mod unify;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::compute::{concat_batches, take_record_batch};
-use headrope_model::{DataSet, schema};
+use headrope_model::DataSet;
 
-pub(crate) use merge::merge;
 use writer::SegmentWriter;
 
 use crate::error::StorageError;
 use crate::snapshot::SegmentMeta;
 
-/// Rows handed to the Parquet writer at a time.
-const CHUNK_ROWS: usize = 16 << 10;
+/// Row groups smaller than this on average are sorted into larger ones when they are merged: each
+/// costs a statistic and an index of every column.
+const MIN_GROUP_ROWS: u64 = 32 << 10;
 
 /// Where the files of a segment are.
 pub(crate) fn paths(dir: &Path, data_set: DataSet, id: &str) -> (PathBuf, PathBuf) {
@@ -26,25 +31,41 @@ pub(crate) fn paths(dir: &Path, data_set: DataSet, id: &str) -> (PathBuf, PathBu
     (dir.join(format!("{stem}.parquet")), dir.join(format!("{stem}.idx")))
 }
 
+/// Merges segments of one data set into one of `level`; durable when this returns. Row groups are
+/// copied where that will do, otherwise all rows are sorted anew.
+///
+/// # Errors
+/// When an input cannot be read or the output cannot be written.
+pub(crate) fn merge(
+    dir: &Path,
+    data_set: DataSet,
+    level: u32,
+    metas: &[SegmentMeta],
+) -> Result<SegmentMeta, StorageError> {
+    if let Some(copied) = copy::copy(dir, data_set, level, metas, MIN_GROUP_ROWS)? {
+        return Ok(copied);
+    }
+    let inputs: Vec<PathBuf> = metas.iter().map(|m| paths(dir, data_set, &m.id).0).collect();
+    merge::merge(dir, data_set, level, &inputs)
+}
+
 /// Sorts batches in the stored schema and writes them as one segment of level 0; durable when this
 /// returns. `None` without rows.
 ///
 /// # Errors
 /// When a file cannot be written; temporary files may stay and are removed at the next start.
-pub(crate) fn write<'a>(
+pub(crate) fn write(
     dir: &Path,
     data_set: DataSet,
-    batches: impl IntoIterator<Item = &'a RecordBatch>,
+    batches: &[&RecordBatch],
 ) -> Result<Option<SegmentMeta>, StorageError> {
-    let all = concat_batches(&schema::stored(data_set), batches)?;
-    if all.num_rows() == 0 {
+    let order = sort::order(data_set, batches)?;
+    if order.is_empty() {
         return Ok(None);
     }
-    let order = sort::order(data_set, &all)?;
-    let mut writer = SegmentWriter::create(dir, data_set, 0, all.schema())?;
-    for from in (0..all.num_rows()).step_by(CHUNK_ROWS) {
-        let len = CHUNK_ROWS.min(all.num_rows() - from);
-        writer.push(&take_record_batch(&all, &order.slice(from, len))?)?;
+    let mut writer = SegmentWriter::create(dir, data_set, 0)?;
+    for picks in order.chunks(properties::ROW_GROUP_ROWS) {
+        writer.push(batches, picks)?;
     }
     writer.finish().map(Some)
 }

@@ -7,16 +7,27 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
+use super::labels::PageOptions;
+
 /// Rows of a row group: small enough to skip, large enough to compress (what Quickwit, OpenObserve
 /// and GreptimeDB settled on).
-const ROW_GROUP_ROWS: usize = 128 << 10;
+pub(super) const ROW_GROUP_ROWS: usize = 128 << 10;
 /// Rows of a data page at most.
 const PAGE_ROWS: usize = 8 << 10;
+
+const fn zstd_level(level: u32) -> i32 {
+    if level == 0 { 1 } else { 3 }
+}
+
+/// How pages of labels are made.
+pub(super) const fn pages(level: u32) -> PageOptions {
+    PageOptions { rows: PAGE_ROWS, zstd: zstd_level(level) }
+}
 
 /// Encodings: times and durations delta-packed, ids plain (random bits do not compress), labels
 /// dictionary-encoded; zstd 1 at flush, 3 once merged.
 pub(super) fn properties(data_set: DataSet, level: u32) -> WriterProperties {
-    let zstd = ZstdLevel::try_new(if level == 0 { 1 } else { 3 }).unwrap_or_default();
+    let zstd = ZstdLevel::try_new(zstd_level(level)).unwrap_or_default();
     let metadata = vec![KeyValue::new(
         "headrope.schema_version".to_owned(),
         schema::SCHEMA_VERSION.to_string(),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use headrope_collector::Sink;
 use headrope_model::RefuseReason;
 use headrope_storage::{AppendError, Export, Receipt, StorageError, Submission};
-use prost::Message;
 use tokio::sync::Semaphore;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +28,14 @@ pub struct MemorySink {
     pub gate: Semaphore,
     /// Appends that have begun.
     pub begun: AtomicUsize,
-    pub stored: Mutex<Vec<Submission>>,
+    pub stored: Mutex<Vec<Stored>>,
+}
+
+/// A request that was stored.
+#[derive(Clone)]
+pub struct Stored {
+    pub export: Export,
+    pub payload: bytes::Bytes,
 }
 
 impl Default for MemorySink {
@@ -56,7 +62,7 @@ impl MemorySink {
         self.stored.lock().unwrap().iter().map(|s| records(&s.export)).sum()
     }
 
-    pub fn last(&self) -> Submission {
+    pub fn last(&self) -> Stored {
         self.stored.lock().unwrap().last().unwrap().clone()
     }
 }
@@ -110,16 +116,18 @@ impl Sink for MemorySink {
             Mode::Take | Mode::Refuse(..) => {}
         }
         // What is logged must decode to what is handed over.
-        let decoded = match &submission.export {
-            Export::Traces(_) => Message::decode(&submission.payload[..]).map(Export::Traces),
-            Export::Metrics(_) => Message::decode(&submission.payload[..]).map(Export::Metrics),
-            Export::Logs(_) => Message::decode(&submission.payload[..]).map(Export::Logs),
-        };
-        let same = format!("{:?}", decoded.unwrap()) == format!("{:?}", submission.export);
-        assert!(same, "the payload is not the export");
-        let rows = records(&submission.export);
+        let payload = submission.payload().clone();
+        let export = Export::decode(submission.signal(), &payload).unwrap();
+        let rows = records(&export);
+        match submission {
+            Submission::Plain { records, .. } => assert_eq!(records, rows),
+            Submission::Decoded { export: given, .. } => {
+                let same = format!("{export:?}") == format!("{given:?}");
+                assert!(same, "the payload is not the export");
+            }
+        }
         let mut stored = self.stored.lock().unwrap();
-        stored.push(submission);
+        stored.push(Stored { export, payload });
         Ok(Receipt { seq: stored.len() as u64, rows })
     }
 

@@ -1,5 +1,5 @@
-//! Arbitrary OTLP messages from a seed: every field of every message, edge values included. The
-//! messages are not valid by design; they say what the wire can say.
+//! Arbitrary OTLP messages from a seed: every field of every message, edge values included. They say
+//! what the wire can say, valid or not.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -19,19 +19,39 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
-/// Splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-pub(crate) struct Dice(pub(crate) u64);
+/// A source of choices: splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+/// generators, 2014).
+#[derive(Debug)]
+pub struct Dice {
+    state: u64,
+    plain: bool,
+}
 
 impl Dice {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+    /// Messages with everything the wire can say.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { state: seed, plain: false }
+    }
+
+    /// Messages a backend has no reason to refuse and nothing rare in them: valid ids and times, no
+    /// references into a string table. Texts, values and counts are as wild as ever.
+    #[must_use]
+    pub const fn plain(seed: u64) -> Self {
+        Self { state: seed, plain: true }
+    }
+
+    /// 64 bits.
+    pub const fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
+    /// A number below `n`.
+    pub const fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
@@ -85,12 +105,29 @@ impl Dice {
     }
 
     fn id(&mut self, len: usize) -> Vec<u8> {
-        match self.below(5) {
+        match if self.plain { 4 } else { self.below(5) } {
             0 => Vec::new(),
             1 => self.bytes(),
             2 => vec![0; len],
             _ => (0..len).map(|_| self.next() as u8).collect(),
         }
+    }
+
+    /// An id that may be absent.
+    fn other_id(&mut self, len: usize) -> Vec<u8> {
+        match self.below(3) {
+            0 if self.plain => Vec::new(),
+            1 if self.plain => vec![0; len],
+            _ => self.id(len),
+        }
+    }
+
+    fn time(&mut self) -> u64 {
+        if self.plain { self.below(i64::MAX as u64) } else { self.u64() }
+    }
+
+    fn string_index(&mut self) -> i32 {
+        if self.plain { 0 } else { self.i32() }
     }
 
     fn some<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
@@ -101,7 +138,8 @@ impl Dice {
         (0..self.below(4)).map(|_| make(self)).collect()
     }
 
-    pub(crate) fn value(&mut self, depth: u32) -> AnyValue {
+    /// An attribute value with up to `depth` levels of lists and maps.
+    pub fn value(&mut self, depth: u32) -> AnyValue {
         let value = match self.below(if depth == 0 { 6 } else { 9 }) {
             0 => return AnyValue { value: None },
             1 => Value::StringValue(self.text()),
@@ -109,6 +147,7 @@ impl Dice {
             3 => Value::IntValue(self.u64() as i64),
             4 => Value::DoubleValue(self.f64()),
             5 => Value::BytesValue(self.bytes()),
+            6 if self.plain => Value::StringValue(self.text()),
             6 => Value::StringValueStrindex(self.i32()),
             7 => Value::ArrayValue(ArrayValue { values: self.many(|d| d.value(depth - 1)) }),
             _ => Value::KvlistValue(KeyValueList { values: self.many(|d| d.pair(depth - 1)) }),
@@ -120,7 +159,7 @@ impl Dice {
         KeyValue {
             key: self.text(),
             value: self.some(|d| d.value(depth)),
-            key_strindex: self.i32(),
+            key_strindex: self.string_index(),
         }
     }
 
@@ -150,7 +189,8 @@ impl Dice {
         })
     }
 
-    pub(crate) fn traces(&mut self) -> ExportTraceServiceRequest {
+    /// A request of spans.
+    pub fn traces(&mut self) -> ExportTraceServiceRequest {
         let resource_spans = self.many(|d| ResourceSpans {
             resource: d.resource(),
             scope_spans: d.many(|d| ScopeSpans {
@@ -163,29 +203,33 @@ impl Dice {
         ExportTraceServiceRequest { resource_spans }
     }
 
-    pub(crate) fn span(&mut self) -> Span {
+    /// A span.
+    pub fn span(&mut self) -> Span {
+        let (start, end) = (self.time(), self.time());
+        let ordered =
+            if self.plain { (start.min(end).max(1), end.max(start).max(1)) } else { (start, end) };
         Span {
             trace_id: self.id(16),
             span_id: self.id(8),
             trace_state: self.text(),
-            parent_span_id: self.id(8),
+            parent_span_id: self.other_id(8),
             flags: self.u32(),
             name: self.text(),
             kind: self.i32(),
-            start_time_unix_nano: self.u64(),
-            end_time_unix_nano: self.u64(),
+            start_time_unix_nano: ordered.0,
+            end_time_unix_nano: ordered.1,
             attributes: self.attributes(),
             dropped_attributes_count: self.u32(),
             events: self.many(|d| Event {
-                time_unix_nano: d.u64(),
+                time_unix_nano: d.time(),
                 name: d.text(),
                 attributes: d.attributes(),
                 dropped_attributes_count: d.u32(),
             }),
             dropped_events_count: self.u32(),
             links: self.many(|d| Link {
-                trace_id: d.id(16),
-                span_id: d.id(8),
+                trace_id: d.other_id(16),
+                span_id: d.other_id(8),
                 trace_state: d.text(),
                 attributes: d.attributes(),
                 dropped_attributes_count: d.u32(),
@@ -196,7 +240,8 @@ impl Dice {
         }
     }
 
-    pub(crate) fn logs(&mut self) -> ExportLogsServiceRequest {
+    /// A request of log records.
+    pub fn logs(&mut self) -> ExportLogsServiceRequest {
         let resource_logs = self.many(|d| ResourceLogs {
             resource: d.resource(),
             scope_logs: d.many(|d| ScopeLogs {
@@ -211,21 +256,22 @@ impl Dice {
 
     fn log(&mut self) -> LogRecord {
         LogRecord {
-            time_unix_nano: self.u64(),
-            observed_time_unix_nano: self.u64(),
+            time_unix_nano: self.time(),
+            observed_time_unix_nano: self.time().max(u64::from(self.plain)),
             severity_number: self.i32(),
             severity_text: self.text(),
             body: self.some(|d| d.value(3)),
             attributes: self.attributes(),
             dropped_attributes_count: self.u32(),
             flags: self.u32(),
-            trace_id: self.id(16),
-            span_id: self.id(8),
+            trace_id: self.other_id(16),
+            span_id: self.other_id(8),
             event_name: self.text(),
         }
     }
 
-    pub(crate) fn metrics(&mut self) -> ExportMetricsServiceRequest {
+    /// A request of metrics.
+    pub fn metrics(&mut self) -> ExportMetricsServiceRequest {
         let resource_metrics = self.many(|d| ResourceMetrics {
             resource: d.resource(),
             scope_metrics: d.many(|d| ScopeMetrics {
