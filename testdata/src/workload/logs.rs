@@ -132,10 +132,11 @@ fn record(schedule: &Schedule, line: u64) -> (usize, LogRecord) {
     // One trace in five was not sampled.
     let in_trace = !trace.is_multiple_of(5);
     let id = |bytes: Vec<u8>| if in_trace { bytes } else { Vec::new() };
-    let at = unix(schedule.at_ns(line));
+    // Lines come neither evenly nor quite in order.
+    let at = unix(schedule.at_ns(line)) + u64::from(dice.below(400_000));
     let record = LogRecord {
         time_unix_nano: at,
-        observed_time_unix_nano: at + u64::from(dice.below(200_000_000)),
+        observed_time_unix_nano: at + 1000 * u64::from(dice.below(2000)),
         severity_number: template.severity as i32,
         severity_text: severity_text(template.severity).to_owned(),
         body: Some(string_value(text(seed, line, template, &mut dice))),
@@ -143,7 +144,8 @@ fn record(schedule: &Schedule, line: u64) -> (usize, LogRecord) {
         dropped_attributes_count: 0,
         flags: u32::from(in_trace),
         trace_id: id(layout::trace_id(trace)),
-        span_id: id(layout::span_id(trace, place.index)),
+        // A span writes two lines as a rule.
+        span_id: id(layout::span_id(trace, place.index / 2)),
         event_name: String::new(),
     };
     (service, record)

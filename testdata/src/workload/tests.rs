@@ -149,11 +149,11 @@ fn wide_spans_are_as_large_as_in_production() {
 
 #[test]
 fn wide_traces_hang_together() {
-    let schedule = schedule(1, 1200);
-    let spans = groups(wide::request(&schedule, 0).resource_spans);
+    let schedule = schedule(1, wide::SHUFFLED);
+    let spans = groups(wide::request(&schedule, 1).resource_spans);
     let ids: BTreeSet<_> = spans.iter().map(|(_, s)| (&s.trace_id, &s.span_id)).collect();
     let roots = spans.iter().filter(|(_, s)| s.parent_span_id.is_empty()).count();
-    assert_eq!(roots, 90);
+    assert_eq!(roots, 1800);
     for (_, span) in spans.iter().filter(|(_, s)| !s.parent_span_id.is_empty()) {
         assert!(ids.contains(&(&span.trace_id, &span.parent_span_id)));
     }

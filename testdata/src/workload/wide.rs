@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
-use self::attributes::Shape;
+use self::attributes::{Operation, Shape, User};
 use self::pods::{PODS, SERVICES};
 use super::fill::filled;
 use super::{Schedule, layout, resource_spans, scope, unix};
@@ -24,6 +24,10 @@ pub const TENANTS: u32 = 100;
 
 /// Sizes of the traces, over and over: 120 spans in 9 traces.
 const SIZES: [u64; 9] = [8, 1, 21, 3, 37, 2, 13, 5, 30];
+/// Spans that are sent in another order than they begin: what arrives together belongs to many traces.
+pub const SHUFFLED: u64 = 24_000;
+/// Where a span of a shuffled block comes from; it shares no factor with [`SHUFFLED`].
+const STRIDE: u64 = 7919;
 /// Operations of a service.
 const OPERATIONS: u32 = 8;
 /// Spans with an error, in a million.
@@ -53,23 +57,24 @@ pub fn request(schedule: &Schedule, number: u64) -> ExportTraceServiceRequest {
 
 /// A span and its pod.
 fn span(schedule: &Schedule, record: u64) -> (usize, Span) {
-    let place = layout::place(&SIZES, record);
+    let block = record / SHUFFLED * SHUFFLED;
+    let place = layout::place(&SIZES, block + (record - block) * STRIDE % SHUFFLED);
     let trace = mix(mix(schedule.seed, 0x31de), place.trace);
     let mut of_trace = Dice::new(trace, 0);
     let length_ns = of_trace.log_normal(120e6, 1.0) as i64;
-    let tenant = of_trace.below(TENANTS);
+    let user = User::of(&mut of_trace);
     let (from, to) = layout::interval(trace, place.index, length_ns);
     let began = schedule.at_ns(place.first);
     let mut dice = Dice::new(trace, 1 + place.index);
     let service = dice.below(SERVICES.len() as u32) as usize;
     let operation = dice.below(OPERATIONS);
+    let at = Operation { service, number: operation };
     let shape = Shape::of(operation);
     let parent = layout::parent(trace, place.index);
     let error = dice.chance(ERRORS_PPM).then(|| Error::of(&mut dice));
     let mut attrs = Attrs::with_capacity(36);
-    attributes::common(tenant, trace, &mut dice, &mut attrs);
-    let name =
-        attributes::of_shape(shape, service, operation, error.is_some(), &mut dice, &mut attrs);
+    attributes::common(&user, &mut dice, &mut attrs);
+    let name = attributes::of_shape(at, &user, error.is_some(), &mut dice, &mut attrs);
     let span = Span {
         trace_id: layout::trace_id(trace),
         span_id: layout::span_id(trace, place.index),

@@ -35,22 +35,22 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Info,
         "orders",
-        "order {id} accepted for customer {id}: {n} items, reserved in warehouse {word}, waiting for payment authorization, correlation {hex}",
+        "order {id} accepted for customer {id}: {n} items, reserved in warehouse {word}, waiting for payment authorization, correlation {session}",
     ),
     line(
         Debug,
         "sql",
-        "statement finished in {ms} ms: SELECT id, state, total FROM orders WHERE customer_id = {id} AND state = '{word}' LIMIT {n}, connection {hex}",
+        "statement finished in {ms} ms: SELECT id, state, total FROM orders WHERE customer_id = {id} AND state = '{word}' LIMIT {n}, connection {session}",
     ),
     line(
         Info,
         "payments",
-        "payment {uuid} authorized by provider {word} after {ms} ms, amount {bytes} cents, attempt {n}, merchant {id}",
+        "payment {entity} authorized by provider {word} after {ms} ms, amount {bytes} cents, attempt {n}, merchant {id}",
     ),
     line(
         Info,
         "sessions",
-        "session {hex} renewed for user {id} from {ip}, device {word}, expires in {n} minutes, previous expiry {day}, scope {word} {word}",
+        "session {session} renewed for user {id} from {ip}, device {word}, expires in {n} minutes, previous expiry {day}, scope {word} {word}",
     ),
     line(
         Warn,
@@ -60,7 +60,7 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Info,
         "mailer",
-        "message {uuid} handed to relay {ip}: template={word} locale=de-DE recipient_hash={hex} size={bytes} queue_delay_ms={ms}",
+        "message {entity} handed to relay {ip}: template={word} locale=de-DE recipient_hash={session} size={bytes} queue_delay_ms={ms}",
     ),
     line(
         Info,
@@ -70,37 +70,37 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Debug,
         "scheduler",
-        "job {word}-{id} picked by runner {ip} after {ms} ms in the queue, priority {n}, attempt {n}, lease {hex}, deadline {day}",
+        "job {word}-{id} picked by runner {ip} after {ms} ms in the queue, priority {n}, attempt {n}, lease {session}, deadline {day}",
     ),
     line(
         Info,
         "inventory",
-        "stock of item {id} in {word} changed from {n} to {n} by reservation {hex}, threshold {n}, supplier {word}, next delivery {day}",
+        "stock of item {id} in {word} changed from {n} to {n} by reservation {session}, threshold {n}, supplier {word}, next delivery {day}",
     ),
     line(
         Info,
         "ledger",
-        "entry {uuid} posted: account {id} to account {id}, amount {bytes} cents, value date {day}, memo {word} {word}, batch {id}",
+        "entry {entity} posted: account {id} to account {id}, amount {bytes} cents, value date {day}, memo {word} {word}, batch {id}",
     ),
     line(
         Warn,
         "http",
-        "upstream {word}.internal answered {n} times with status 503 within {n} s, circuit is half open, next probe in {ms} ms, correlation {hex}",
+        "upstream {word}.internal answered {n} times with status 503 within {n} s, circuit is half open, next probe in {ms} ms, correlation {session}",
     ),
     line(
         Debug,
         "auth",
-        "token {hex} introspected for client {word}, subject {id}, scopes \"{word} {word} {word}\", cached for {n} s, issuer https://id.example.com",
+        "token {session} introspected for client {word}, subject {id}, scopes \"{word} {word} {word}\", cached for {n} s, issuer https://id.example.com",
     ),
     line(
         Info,
         "deploy",
-        "configuration {word}.{word} reloaded from revision {hex}: {n} keys changed, {n} listeners told, took {ms} ms, source {ip}",
+        "configuration {word}.{word} reloaded from revision {session}: {n} keys changed, {n} listeners told, took {ms} ms, source {ip}",
     ),
     line(
         Info,
         "kafka",
-        "partition {n} of topic {word}.events assigned, position {id}, lag {bytes}, generation {n}, coordinator {ip}, member {uuid}",
+        "partition {n} of topic {word}.events assigned, position {id}, lag {bytes}, generation {n}, coordinator {ip}, member {entity}",
     ),
     line(
         Debug,
@@ -110,7 +110,7 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Info,
         "export",
-        "report {word}-{day} rendered for tenant {id}: {bytes} rows, {n} pages, {ms} ms, stored under reports/{word}/{uuid}.pdf",
+        "report {word}-{day} rendered for tenant {id}: {bytes} rows, {n} pages, {ms} ms, stored under reports/{word}/{entity}.pdf",
     ),
     line(
         Warn,
@@ -120,7 +120,7 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Info,
         "webhook",
-        "delivery {uuid} to https://hooks.example.net/{word} answered 204 after {ms} ms, attempt {n}, payload {bytes} bytes, signature {hex}",
+        "delivery {entity} to https://hooks.example.net/{word} answered 204 after {ms} ms, attempt {n}, payload {bytes} bytes, signature {session}",
     ),
     line(
         Info,
@@ -130,12 +130,12 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Debug,
         "trace",
-        "sampling decision for {hex}: ratio {n} percent, parent decision {word}, rule {word}-{n}, budget left {bytes} spans this minute",
+        "sampling decision for {session}: ratio {n} percent, parent decision {word}, rule {word}-{n}, budget left {bytes} spans this minute",
     ),
     line(
         Info,
         "upload",
-        "part {n} of upload {uuid} stored: {bytes} bytes in {ms} ms, checksum {hex}, bucket {word}-documents, client {ip}",
+        "part {n} of upload {entity} stored: {bytes} bytes in {ms} ms, checksum {session}, bucket {word}-documents, client {ip}",
     ),
     line(
         Warn,
@@ -145,7 +145,7 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Info,
         "recommend",
-        "ranked {bytes} candidates for user {id} with model {word}-{day} in {ms} ms, {n} filtered as seen, best score 0.{n}, trace {hex}",
+        "ranked {bytes} candidates for user {id} with model {word}-{day} in {ms} ms, {n} filtered as seen, best score 0.{n}, trace {session}",
     ),
     line(
         Info,
@@ -155,32 +155,32 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Info,
         "backup",
-        "snapshot {uuid} of volume {word}-{n} finished: {bytes} MiB changed since {day}, {ms} s, retained as weekly, verified {hex}",
+        "snapshot {entity} of volume {word}-{n} finished: {bytes} MiB changed since {day}, {ms} s, retained as weekly, verified {session}",
     ),
     line(
         Debug,
         "lock",
-        "lock {word}/{id} taken by {uuid} after {ms} ms, {n} waiters, fencing token {id}, lease {n} s, previous holder {ip}",
+        "lock {word}/{id} taken by {entity} after {ms} ms, {n} waiters, fencing token {id}, lease {n} s, previous holder {ip}",
     ),
     line(
         Warn,
         "retry",
-        "attempt {n} of 5 to reach {word}.payments.example.com failed, connection reset by peer after {ms} ms, next attempt in {n} s, correlation {hex}",
+        "attempt {n} of 5 to reach {word}.payments.example.com failed, connection reset by peer after {ms} ms, next attempt in {n} s, correlation {session}",
     ),
     line(
         Info,
         "audit",
-        "user {id} changed {word} of document {uuid} from \"{word}\" to \"{word}\", client {ip}, reason {word} {word}, approved by {id}",
+        "user {id} changed {word} of document {entity} from \"{word}\" to \"{word}\", client {ip}, reason {word} {word}, approved by {id}",
     ),
     line(
         Info,
         "flags",
-        "flag {word}-{word} evaluated {bytes} times in the last minute, {n} percent on, {n} rules, revision {hex}, environment production",
+        "flag {word}-{word} evaluated {bytes} times in the last minute, {n} percent on, {n} rules, revision {session}, environment production",
     ),
     line(
         Info,
         "stream",
-        "window {day} of stream {word} closed with {bytes} records, {n} late, watermark {id}, checkpoint {hex} written in {ms} ms",
+        "window {day} of stream {word} closed with {bytes} records, {n} late, watermark {id}, checkpoint {session} written in {ms} ms",
     ),
     line(
         Warn,
@@ -190,12 +190,12 @@ pub(super) const LINES: [Line; 36] = [
     line(
         Info,
         "rollout",
-        "rollout of {word}-service to revision {hex}: {n} of {n} pods ready, {n} restarts, started {day}, strategy surge, zone {word}",
+        "rollout of {word}-service to revision {session}: {n} of {n} pods ready, {n} restarts, started {day}, strategy surge, zone {word}",
     ),
     line(
         Info,
         "tax",
-        "tax for invoice {id} computed by rule set {word}-{day}: net {bytes} cents, rate {n} percent, country {word}, rounding {word}, ref {hex}",
+        "tax for invoice {id} computed by rule set {word}-{day}: net {bytes} cents, rate {n} percent, country {word}, rounding {word}, ref {session}",
     ),
 ];
 
@@ -204,22 +204,22 @@ pub(super) const TROUBLES: [Line; 4] = [
     line(
         Error,
         "orders",
-        "order {id} could not be placed for customer {id}: payment provider {word} did not answer within {ms} ms, correlation {hex}",
+        "order {id} could not be placed for customer {id}: payment provider {word} did not answer within {ms} ms, correlation {session}",
     ),
     line(
         Error,
         "sql",
-        "statement failed after {ms} ms on connection {hex}: deadlock detected while updating stock of item {id}, transaction {id} was rolled back",
+        "statement failed after {ms} ms on connection {session}: deadlock detected while updating stock of item {id}, transaction {id} was rolled back",
     ),
     line(
         Error,
         "http",
-        "unhandled failure in POST /api/v1/{word}/{id} from {ip} after {ms} ms, answered 500, request {hex}, session {hex}",
+        "unhandled failure in POST /api/v1/{word}/{id} from {ip} after {ms} ms, answered 500, request {session}, session {session}",
     ),
     line(
         Error,
         "kafka",
-        "record at position {id} of topic {word}.events partition {n} was rejected and parked: schema {word} version {n} does not match, key {uuid}",
+        "record at position {id} of topic {word}.events partition {n} was rejected and parked: schema {word} version {n} does not match, key {entity}",
     ),
 ];
 

@@ -68,7 +68,7 @@ pub(super) const fn service_of(pod: usize) -> &'static Service {
 
 /// Address of a service inside the cluster.
 pub(super) fn address(at: usize) -> String {
-    format!("{}.production.svc.cluster.local", SERVICES[at % SERVICES.len()].name)
+    format!("{}.production.svc", SERVICES[at % SERVICES.len()].name)
 }
 
 /// What a pod says about itself.
