@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::bench::ingest::IngestArgs;
+use crate::bench::query::QueryArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Full-stack APM and distributed tracing: OTLP in, answers out.
@@ -236,10 +237,16 @@ pub(crate) enum ConfigCommand {
 /// Which load.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Store the shop's spans or log records, and print records per second and CPU second,
-    /// acknowledgement latencies, memory and bytes on disk.
+    /// Store a workload, and print records per second and CPU second, acknowledgement latencies,
+    /// memory, bytes on disk by what they are, and bytes written.
     #[command(
         after_help = "Example:\n  headrope bench ingest --records 1000000 --rate 60000 --json ingest.json"
     )]
     Ingest(IngestArgs),
+    /// Store a workload, ask about it, and print how long right answers take: warm, first after a
+    /// restart, and with cold caches.
+    #[command(
+        after_help = "Example:\n  headrope bench query --workload jaeger --records 2000000 --data-dir bench-data --json query.json"
+    )]
+    Query(QueryArgs),
 }

@@ -12,15 +12,15 @@ impl Attrs {
         Self(Vec::with_capacity(count))
     }
 
-    fn push(&mut self, key: &'static str, value: Value) {
+    fn push(&mut self, key: impl Into<String>, value: Value) {
         self.0.push(KeyValue {
-            key: key.to_owned(),
+            key: key.into(),
             value: Some(AnyValue { value: Some(value) }),
             key_strindex: 0,
         });
     }
 
-    pub(crate) fn text(&mut self, key: &'static str, value: impl Into<String>) -> &mut Self {
+    pub(crate) fn text(&mut self, key: impl Into<String>, value: impl Into<String>) -> &mut Self {
         self.push(key, Value::StringValue(value.into()));
         self
     }

@@ -3,8 +3,9 @@
 //!
 //! Reading order: [`config`] (what to generate), [`shop`] (the generator's face), `world` (the shop
 //! as data: services, hosts, call graph, statements, log templates), `simulate` (one second of
-//! traffic), `emit` (simulated records as OTLP), [`oracle`] (the answers), [`hostile`] (input that
-//! must be refused politely), [`arbitrary`] (whatever the wire can say), [`fixtures`] (where real captured data lies).
+//! traffic), `emit` (simulated records as OTLP), [`oracle`] (the answers), [`workload`] (requests of other
+//! shapes, for benchmarks), [`hostile`] (input that must be refused politely), [`arbitrary`] (whatever
+//! the wire can say), [`fixtures`] (where real captured data lies).
 //!
 //! Nothing here reads a clock, a socket or a random device: time and the seed are inputs, and the
 //! arithmetic avoids the platform's mathematical library, so the same configuration gives the same
@@ -25,6 +26,7 @@ pub mod shop;
 mod simulate;
 mod stats;
 mod traffic;
+pub mod workload;
 mod world;
 
 pub use config::{Incident, Planned, ShopConfig, Truth};

@@ -1,31 +1,35 @@
 //! A server as a child process, and what the kernel says about it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::ask::Asker;
 
 /// Ticks a second of the times in `/proc/PID/stat`; fixed for user space on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Longest wait for the child to be ready or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for the child to be ready.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for the child to end, the last flush included.
+const STOP_PATIENCE: Duration = Duration::from_secs(300);
+/// Wait between two looks at the child.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// A server under measurement; dropping it ends it.
+/// A server under measurement; dropping it ends it at once.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
     output: Option<JoinHandle<()>>,
-    agent: ureq::Agent,
-    data_dir: PathBuf,
+    asker: Asker,
+    began: Instant,
     otlp_grpc: String,
     otlp_http: String,
-    ui: String,
 }
 
 /// Memory of a process in bytes.
@@ -39,15 +43,20 @@ pub(crate) struct Memory {
 
 impl Server {
     /// Starts this binary's `serve` on a data directory and waits until it is ready. It inherits
-    /// the environment, so `HEADROPE_…` settings apply to it.
-    pub(crate) fn start(data_dir: &Path) -> anyhow::Result<Self> {
+    /// the environment, so `HEADROPE_…` settings apply to it; `settings` come on top.
+    ///
+    /// # Errors
+    /// When it does not start, or is not ready within a minute.
+    pub(crate) fn start(data_dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("cannot find this program's file")?;
+        let began = Instant::now();
         let mut child = Command::new(binary)
             .arg("serve")
             .arg("--data-dir")
             .arg(data_dir)
             .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
             .args(["--listen", "127.0.0.1:0"])
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -65,19 +74,27 @@ impl Server {
         let server = Self {
             child,
             output: Some(output),
-            agent: ureq::Agent::config_builder().http_status_as_error(false).build().new_agent(),
-            data_dir: data_dir.to_owned(),
+            asker: Asker::new(&address("ui")?),
+            began,
             otlp_grpc: address("otlp_grpc")?,
             otlp_http: address("otlp_http")?,
-            ui: address("ui")?,
         };
-        let began = Instant::now();
-        let ready = format!("http://{}/readyz", server.ui);
-        while !server.agent.get(&ready).call().is_ok_and(|r| r.status() == 200) {
-            ensure!(began.elapsed() < PATIENCE, "the server is not ready after {PATIENCE:?}");
-            std::thread::sleep(Duration::from_millis(10));
+        while !server.asker.is_fine("/readyz") {
+            let waited = began.elapsed();
+            ensure!(waited < START_PATIENCE, "the server is not ready after {START_PATIENCE:?}");
+            std::thread::sleep(LOOK_AGAIN);
         }
         Ok(server)
+    }
+
+    /// When the process was started.
+    pub(crate) const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// A client of its REST API.
+    pub(crate) const fn asker(&self) -> &Asker {
+        &self.asker
     }
 
     /// Address of an OTLP protocol.
@@ -88,51 +105,37 @@ impl Server {
         }
     }
 
+    fn proc(&self, file: &str) -> anyhow::Result<String> {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+    }
+
     /// Seconds of CPU the process has used, in user and kernel mode.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))
-            .context("cannot read the server's CPU time")?;
-        cpu_of(&stat).context("cannot understand /proc/PID/stat")
+        cpu_of(&self.proc("stat")?).context("cannot understand /proc/PID/stat")
     }
 
     /// Memory the process uses.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .context("cannot read the server's memory")?;
-        Ok(memory_of(&status))
+        Ok(memory_of(&self.proc("status")?))
     }
 
-    /// Bytes on disk by the last part of the file names.
-    pub(crate) fn disk(&self) -> anyhow::Result<BTreeMap<String, u64>> {
-        let mut sizes = BTreeMap::new();
-        add_sizes(&self.data_dir, &mut sizes)?;
-        Ok(sizes)
-    }
-
-    /// Asks for an administrative action; whether the server knows it.
-    pub(crate) fn admin(&self, action: &str) -> anyhow::Result<bool> {
-        let url = format!("http://{}/api/v1/admin/{action}", self.ui);
-        let status = self.agent.post(&url).send("")?.status().as_u16();
-        ensure!(matches!(status, 200..=299 | 404 | 405), "{action}: status {status}");
-        Ok((200..=299).contains(&status))
-    }
-
-    /// Rows of a table.
-    pub(crate) fn count(&self, table: &str) -> anyhow::Result<u64> {
-        let query = json!({ "query": format!("SELECT count(*) FROM {table}") });
-        let mut response = self
-            .agent
-            .post(format!("http://{}/api/v1/sql", self.ui))
-            .header("content-type", "application/json")
-            .send(query.to_string())?;
-        let text = response.body_mut().read_to_string()?;
-        let answer: Value = serde_json::from_str(&text)?;
-        let count = answer.pointer("/rows/0/0").context("a count without a row")?;
-        let number = count.as_u64().or_else(|| count.as_str().and_then(|s| s.parse().ok()));
-        number.with_context(|| format!("not a count: {text}"))
+    /// Bytes the process has had written to storage so far; `None` where the kernel does not count
+    /// them.
+    pub(crate) fn written(&self) -> Option<u64> {
+        written_of(&self.proc("io").ok()?)
     }
 
     /// Waits until the process has used less than 5 % of one CPU for so long; at most ten minutes.
+    ///
+    /// # Errors
+    /// When it is still at work after that.
     pub(crate) fn wait_until_idle(&self, quiet: Duration) -> anyhow::Result<()> {
         const STEP: Duration = Duration::from_millis(250);
         let began = Instant::now();
@@ -146,6 +149,25 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Asks the process to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end within five minutes, or not in order.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the server ended with {status}");
+                return Ok(());
+            }
+            let waited = began.elapsed();
+            ensure!(waited < STOP_PATIENCE, "the server runs on {STOP_PATIENCE:?} after SIGTERM");
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 }
 
@@ -176,20 +198,8 @@ fn memory_of(status: &str) -> Memory {
     Memory { rss: field("VmRSS:").unwrap_or(0), peak: field("VmHWM:").unwrap_or(0) }
 }
 
-fn add_sizes(directory: &Path, sizes: &mut BTreeMap<String, u64>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        // A file may go away meanwhile: compaction and retention go on.
-        let Ok(metadata) = entry.metadata() else { continue };
-        if metadata.is_dir() {
-            add_sizes(&entry.path(), sizes)?;
-        } else {
-            let path = entry.path();
-            let kind = path.extension().map_or("(none)".into(), |e| e.to_string_lossy());
-            *sizes.entry(kind.into_owned()).or_default() += metadata.len();
-        }
-    }
-    Ok(())
+fn written_of(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -205,5 +215,8 @@ mod tests {
         assert_eq!((memory.rss, memory.peak), (1 << 20, 2 << 20));
         let own = fs::read_to_string("/proc/self/stat").unwrap();
         assert!(cpu_of(&own).is_some());
+        let io = "rchar: 9\nwrite_bytes: 4096\ncancelled_write_bytes: 7\n";
+        assert_eq!(written_of(io), Some(4096));
+        assert_eq!(written_of(""), None);
     }
 }

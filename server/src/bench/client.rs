@@ -122,7 +122,7 @@ fn http_answer(agent: &ureq::Agent, url: &str, body: &[u8]) -> Answer {
     }
 }
 
-/// An answer with content is a partial success; nothing the shop sends is to be rejected.
+/// An answer with content is a partial success; nothing a workload sends is to be rejected.
 fn content_answer(content: &[u8]) -> Answer {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
     use prost::Message;

@@ -1,54 +1,53 @@
 //! `headrope bench ingest`: how much a server stores per second and per CPU second.
 //!
-//! A child server is loaded by the shop's requests, encoded beforehand. The latency of a request
-//! counts from the moment it was to be sent, not from when a connection was free for it, so that a
-//! stall is seen by all requests it delays. CPU time is the child's alone, from the first request
-//! until it is idle after a flush and a compaction, so that no work is left out.
+//! A child server is loaded by requests encoded beforehand. The latency of a request counts from the
+//! moment it was to be sent, not from when a connection was free for it, so that a stall is seen by
+//! all requests it delays. CPU time is the child's alone, from the first request until it is idle
+//! after a flush and a compaction, so that no work is left out.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 
 use super::child::Server;
-use super::client::{Answer, Client, Protocol};
+use super::client::Protocol;
+use super::disk;
+use super::machine::Machine;
+use super::mixed::{self, Mixed};
 use super::report::{Latency, Report, Sample};
-use super::workload::{Signal, Workload};
+use super::send::{self, Manner, Sent};
+use super::workload::{Recipe, Workload, WorkloadArgs};
 
 /// Options of `headrope bench ingest`.
 #[derive(Debug, Clone, clap::Args, serde::Serialize)]
 pub(crate) struct IngestArgs {
     /// What to send.
-    #[arg(long, value_enum, default_value_t = Signal::Traces)]
-    pub(crate) signal: Signal,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) workload: WorkloadArgs,
     /// Protocol to send it by.
     #[arg(long, value_enum, default_value_t = Protocol::Grpc)]
     pub(crate) protocol: Protocol,
-    /// Records to send.
-    #[arg(long, default_value_t = 1_000_000)]
-    pub(crate) records: u64,
-    /// Most records in a request.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) batch: usize,
-    /// Different records to generate; beyond, they come again with other ids and times.
-    #[arg(long, default_value_t = 500_000)]
-    pub(crate) distinct: u64,
     /// Connections, each with one request under way.
     #[arg(long, default_value_t = 8)]
     pub(crate) connections: u32,
     /// Records per second to aim at; without it, as fast as answers come.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// Seed of the shop.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    /// Questions per second to ask meanwhile: rankings, trace lists and logs in turn.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) query_rate: f64,
     /// Seconds without work after which the server counts as idle.
     #[arg(long, default_value_t = 12)]
     pub(crate) idle_seconds: u64,
     /// Data directory to use and to keep; without it, a temporary one.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// What to call the run in its report.
+    #[arg(long)]
+    pub(crate) label: Option<String>,
     /// File to write the figures to, as JSON.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
@@ -82,48 +81,40 @@ pub(crate) fn run(args: &IngestArgs) -> anyhow::Result<()> {
         report.records,
         report.found
     );
+    let mixed = report.mixed.as_ref();
+    let why = mixed.and_then(|m| m.first_failure.as_deref()).unwrap_or_default();
+    ensure!(mixed.is_none_or(|m| m.failed == 0), "questions failed: {why}");
     Ok(())
 }
 
-fn measure(args: &IngestArgs, data_dir: &std::path::Path) -> anyhow::Result<Report> {
+fn measure(args: &IngestArgs, data_dir: &Path) -> anyhow::Result<Report> {
+    let machine = Machine::look(data_dir, args.label.as_deref())?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let until = i64::try_from(now.as_nanos())?;
-    eprintln!("generating {} different records", args.distinct.min(args.records));
-    let distinct = args.distinct.min(args.records);
-    let workload = Workload::generate(args.signal, args.seed, distinct, args.batch, until)?;
+    let recipe = args.workload.recipe(i64::try_from(now.as_nanos())?)?;
+    eprintln!("generating {} different records", recipe.distinct);
+    let workload = Workload::generate(&recipe)?;
     let (records, bytes) = workload.size();
-    eprintln!("{} requests, {records} records, {bytes} bytes; starting a server", workload.len());
-    let server = Server::start(data_dir)?;
-    let already = server.count(args.signal.table())?;
+    let count = workload.templates().len();
+    eprintln!("{count} requests, {records} records, {bytes} bytes; starting a server");
+    let table = recipe.signal.table();
+    let server = Server::start(data_dir, &[])?;
+    let already = server.asker().count(table)?;
     server.wait_until_idle(Duration::from_secs(1))?;
     let memory_before = server.memory()?;
-    let cpu_before = server.cpu_seconds()?;
-    let began = Instant::now();
-    eprintln!("sending {} records over {} connections", args.records, args.connections);
-    let stop = AtomicBool::new(false);
-    let (sent, mut curve) = std::thread::scope(|scope| -> anyhow::Result<_> {
-        let sampler = scope.spawn(|| sample(&server, began, cpu_before, &stop));
-        let sent = send_all(args, &workload, &server);
-        stop.store(true, Ordering::Relaxed);
-        let curve = sampler.join().map_err(|_| anyhow::anyhow!("the sampler panicked"))?;
-        Ok((sent?, curve?))
-    })?;
-    let seconds = sent.seconds;
-    let cpu_load_s = server.cpu_seconds()? - cpu_before;
+    let before = Before { began: Instant::now(), cpu_s: server.cpu_seconds()? };
+    let written_before = server.written();
+    eprintln!("sending {} records over {} connections", workload.records(), args.connections);
+    let Load { sent, mut curve, mixed } = load(args, &recipe, &workload, &server, &before)?;
+    let cpu_load_s = server.cpu_seconds()? - before.cpu_s;
     eprintln!("flushing, then waiting for {} idle seconds", args.idle_seconds);
-    ensure!(server.admin("flush")?, "the server knows no flush");
-    let compacted = server.admin("compact")?;
+    ensure!(server.asker().admin("flush")?, "the server knows no flush");
+    let compacted = server.asker().admin("compact")?;
     server.wait_until_idle(Duration::from_secs(args.idle_seconds))?;
-    let cpu_total_s = server.cpu_seconds()? - cpu_before;
-    let memory_after = server.memory()?;
-    curve.push(Sample {
-        at_s: began.elapsed().as_secs_f64(),
-        memory: memory_after,
-        cpu_s: cpu_total_s,
-    });
+    curve.push(before.sample(&server)?);
+    let cpu_total_s = server.cpu_seconds()? - before.cpu_s;
+    let written = server.written().zip(written_before).map(|(now, then)| now - then);
     Ok(Report {
-        version: env!("CARGO_PKG_VERSION"),
-        processors: std::thread::available_parallelism().map_or(0, usize::from),
+        machine,
         args: args.clone(),
         records: sent.records,
         requests: sent.latencies.len() as u64,
@@ -131,135 +122,74 @@ fn measure(args: &IngestArgs, data_dir: &std::path::Path) -> anyhow::Result<Repo
         refused: sent.refused,
         failed: sent.failed,
         first_failure: sent.first_failure,
-        found: server.count(args.signal.table())? - already,
-        seconds,
+        found: server.asker().count(table)? - already,
+        seconds: sent.seconds,
         latency: Latency::of(sent.latencies),
+        mixed,
         cpu_load_s,
         cpu_total_s,
         compacted,
         memory_before,
-        memory_after,
-        disk_bytes: server.disk()?,
+        memory_after: server.memory()?,
+        disk_bytes: disk::parts(data_dir)?,
+        written_bytes: written,
         curve,
     })
 }
 
-fn sample(
-    server: &Server,
+/// The state of the server when the first request is sent.
+struct Before {
     began: Instant,
-    cpu_before: f64,
-    stop: &AtomicBool,
-) -> anyhow::Result<Vec<Sample>> {
+    cpu_s: f64,
+}
+
+impl Before {
+    fn sample(&self, server: &Server) -> anyhow::Result<Sample> {
+        Ok(Sample {
+            at_s: self.began.elapsed().as_secs_f64(),
+            memory: server.memory()?,
+            cpu_s: server.cpu_seconds()? - self.cpu_s,
+        })
+    }
+}
+
+/// What was seen while requests were sent.
+struct Load {
+    sent: Sent,
+    curve: Vec<Sample>,
+    mixed: Option<Mixed>,
+}
+
+fn load(
+    args: &IngestArgs,
+    recipe: &Recipe,
+    workload: &Workload,
+    server: &Server,
+    before: &Before,
+) -> anyhow::Result<Load> {
+    let manner = Manner { protocol: args.protocol, connections: args.connections, rate: args.rate };
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let sampler = scope.spawn(|| sample(server, before, &stop));
+        let asker = (args.query_rate > 0.0)
+            .then(|| scope.spawn(|| mixed::ask(server.asker(), recipe, args.query_rate, &stop)));
+        let sent = send::all(manner, workload, server);
+        stop.store(true, Ordering::Relaxed);
+        let curve = sampler.join().map_err(|_| anyhow::anyhow!("the sampler panicked"))??;
+        let mixed = asker.map(|a| a.join().map_err(|_| anyhow::anyhow!("the asker panicked")));
+        Ok(Load { sent: sent?, curve, mixed: mixed.transpose()? })
+    })
+}
+
+/// A sample at once and each second after, until `stop`.
+fn sample(server: &Server, before: &Before, stop: &AtomicBool) -> anyhow::Result<Vec<Sample>> {
     let mut curve: Vec<Sample> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        curve.push(Sample {
-            at_s: began.elapsed().as_secs_f64(),
-            memory: server.memory()?,
-            cpu_s: server.cpu_seconds()? - cpu_before,
-        });
-        let next = began + Duration::from_secs(curve.len() as u64);
+        curve.push(before.sample(server)?);
+        let next = before.began + Duration::from_secs(curve.len() as u64);
         while Instant::now() < next && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
     Ok(curve)
-}
-
-/// What the connections did.
-#[derive(Debug, Default)]
-struct Sent {
-    records: u64,
-    bytes: u64,
-    latencies: Vec<Duration>,
-    refused: u64,
-    failed: u64,
-    first_failure: Option<String>,
-    seconds: f64,
-}
-
-impl Sent {
-    fn add(&mut self, other: Self) {
-        self.records += other.records;
-        self.bytes += other.bytes;
-        self.latencies.extend(other.latencies);
-        self.refused += other.refused;
-        self.failed += other.failed;
-        self.first_failure = self.first_failure.take().or(other.first_failure);
-    }
-}
-
-fn send_all(args: &IngestArgs, workload: &Workload, server: &Server) -> anyhow::Result<Sent> {
-    let address = server.address(args.protocol);
-    let clients = (0..args.connections.max(1))
-        .map(|_| Client::connect(args.protocol, address, args.signal))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let (records, _) = workload.size();
-    let per_request = records as f64 / workload.len().max(1) as f64;
-    let plan = Plan {
-        workload,
-        requests: (args.records as f64 / per_request).ceil() as u64,
-        every: args.rate.map(|rate| Duration::from_secs_f64(per_request / rate.max(1e-3))),
-        began: Instant::now(),
-        next: AtomicU64::new(0),
-    };
-    let mut all = Sent::default();
-    std::thread::scope(|scope| {
-        let connections: Vec<_> =
-            clients.into_iter().map(|client| scope.spawn(|| plan.work(client))).collect();
-        for connection in connections {
-            match connection.join() {
-                Ok(sent) => all.add(sent),
-                Err(_) => anyhow::bail!("a connection's thread panicked"),
-            }
-        }
-        Ok(())
-    })?;
-    all.seconds = plan.began.elapsed().as_secs_f64();
-    Ok(all)
-}
-
-/// Which request is sent when.
-struct Plan<'a> {
-    workload: &'a Workload,
-    requests: u64,
-    /// Time from one request to the next; `None`: as soon as a connection is free.
-    every: Option<Duration>,
-    began: Instant,
-    next: AtomicU64,
-}
-
-impl Plan<'_> {
-    fn work(&self, mut client: Client) -> Sent {
-        let mut sent = Sent::default();
-        loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let prepared =
-                if number < self.requests { self.workload.request(number) } else { None };
-            let Some(prepared) = prepared else { return sent };
-            let intended = match self.every {
-                Some(every) => self.began + every.mul_f64(number as f64),
-                None => Instant::now(),
-            };
-            std::thread::sleep(intended.saturating_duration_since(Instant::now()));
-            loop {
-                match client.send(prepared.body.clone()) {
-                    Answer::Acknowledged => {
-                        sent.latencies.push(intended.elapsed());
-                        sent.records += prepared.records;
-                        sent.bytes += prepared.body.len() as u64;
-                    }
-                    Answer::Refused(after) => {
-                        sent.refused += 1;
-                        std::thread::sleep(after);
-                        continue;
-                    }
-                    Answer::Failed(why) => {
-                        sent.failed += 1;
-                        sent.first_failure.get_or_insert(why);
-                    }
-                }
-                break;
-            }
-        }
-    }
 }

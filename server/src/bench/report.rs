@@ -1,11 +1,13 @@
 //! What a run of the ingest benchmark found.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use super::child::Memory;
+use super::disk::Parts;
 use super::ingest::IngestArgs;
+use super::machine::Machine;
+use super::mixed::Mixed;
 
 /// A moment of the run.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -18,7 +20,7 @@ pub(crate) struct Sample {
     pub(crate) cpu_s: f64,
 }
 
-/// Acknowledgement latencies in milliseconds, from the time a request was to be sent.
+/// Latencies in milliseconds.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub(crate) struct Latency {
     pub(crate) p50_ms: f64,
@@ -42,8 +44,7 @@ impl Latency {
 /// The figures of a run.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Report {
-    pub(crate) version: &'static str,
-    pub(crate) processors: usize,
+    pub(crate) machine: Machine,
     pub(crate) args: IngestArgs,
     /// Acknowledged records, their requests and their bytes as OTLP.
     pub(crate) records: u64,
@@ -57,7 +58,10 @@ pub(crate) struct Report {
     pub(crate) found: u64,
     /// Seconds of sending.
     pub(crate) seconds: f64,
+    /// Of acknowledgements, from the time a request was to be sent.
     pub(crate) latency: Latency,
+    /// What was asked meanwhile.
+    pub(crate) mixed: Option<Mixed>,
     /// CPU seconds of the server while requests were sent, and until it was idle after a flush.
     pub(crate) cpu_load_s: f64,
     pub(crate) cpu_total_s: f64,
@@ -66,8 +70,10 @@ pub(crate) struct Report {
     /// Memory before the first request, and in the end.
     pub(crate) memory_before: Memory,
     pub(crate) memory_after: Memory,
-    /// Bytes on disk in the end, by the ending of the file names.
-    pub(crate) disk_bytes: BTreeMap<String, u64>,
+    /// Bytes on disk in the end, by what they are.
+    pub(crate) disk_bytes: Parts,
+    /// Bytes the server had written to storage from the first request to the end.
+    pub(crate) written_bytes: Option<u64>,
     pub(crate) curve: Vec<Sample>,
 }
 
@@ -81,18 +87,44 @@ impl Report {
     pub(crate) fn per_cpu_second(&self) -> f64 {
         self.records as f64 / self.cpu_total_s.max(1e-9)
     }
+
+    /// Megabytes (10^6) of OTLP per CPU second, all work until idle included.
+    pub(crate) fn mb_per_cpu_second(&self) -> f64 {
+        self.raw_bytes as f64 / 1e6 / self.cpu_total_s.max(1e-9)
+    }
 }
 
-fn mib(bytes: u64) -> f64 {
+/// Bytes as MiB.
+pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Rows of a table about what is on disk.
+pub(crate) fn write_disk(
+    f: &mut fmt::Formatter<'_>,
+    parts: &Parts,
+    records: u64,
+    raw_bytes: u64,
+) -> fmt::Result {
+    let all: u64 = parts.values().sum();
+    let (records, raw) = (records.max(1) as f64, raw_bytes.max(1) as f64);
+    let share = |bytes: u64| 100.0 * bytes as f64 / raw;
+    writeln!(
+        f,
+        "| bytes on disk per record | {:.1} ({:.1} % of OTLP) |",
+        all as f64 / records,
+        share(all)
+    )?;
+    for (part, bytes) in parts {
+        let each = *bytes as f64 / records;
+        writeln!(f, "| … {part} | {each:.2} ({:.2} % of OTLP) |", share(*bytes))?;
+    }
+    Ok(())
+}
+
+impl Report {
+    fn write_intake(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records = self.records.max(1) as f64;
-        let disk: u64 = self.disk_bytes.values().sum();
-        let peak = self.curve.iter().map(|s| s.memory.rss).max().unwrap_or(0);
-        writeln!(f, "| figure | value |\n|---|---|")?;
         writeln!(f, "| records acknowledged | {} in {} requests |", self.records, self.requests)?;
         writeln!(f, "| records found by SQL | {} |", self.found)?;
         writeln!(f, "| OTLP bytes per record | {:.0} |", self.raw_bytes as f64 / records)?;
@@ -104,6 +136,7 @@ impl fmt::Display for Report {
             self.cpu_load_s,
             self.cpu_total_s
         )?;
+        writeln!(f, "| MB of OTLP per CPU second, until idle | {:.1} |", self.mb_per_cpu_second())?;
         let l = self.latency;
         writeln!(
             f,
@@ -114,6 +147,23 @@ impl fmt::Display for Report {
         if let Some(failure) = &self.first_failure {
             writeln!(f, "| first failure | {failure} |")?;
         }
+        if let Some(Mixed { rate, answered, failed, latency: l, .. }) = &self.mixed {
+            writeln!(
+                f,
+                "| questions at {rate}/s: answered / failed; p50 / p99 / max, ms | {answered} / \
+                 {failed}; {:.1} / {:.1} / {:.1} |",
+                l.p50_ms, l.p99_ms, l.max_ms
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peak = self.curve.iter().map(|s| s.memory.rss).max().unwrap_or(0);
+        write!(f, "| figure | value |\n|---|---|\n{}", self.machine)?;
+        self.write_intake(f)?;
         writeln!(
             f,
             "| memory before / most / after, MiB | {:.0} / {:.0} / {:.0} |",
@@ -121,17 +171,16 @@ impl fmt::Display for Report {
             mib(peak.max(self.memory_after.peak)),
             mib(self.memory_after.rss)
         )?;
-        let parts: Vec<_> = self
-            .disk_bytes
-            .iter()
-            .map(|(k, v)| format!("{k} {:.1}", *v as f64 / records))
-            .collect();
-        writeln!(
-            f,
-            "| bytes on disk per record | {:.1} ({}) |",
-            disk as f64 / records,
-            parts.join(", ")
-        )?;
+        write_disk(f, &self.disk_bytes, self.records, self.raw_bytes)?;
+        if let Some(written) = self.written_bytes {
+            let kept: u64 = self.disk_bytes.values().sum();
+            writeln!(
+                f,
+                "| written, MiB (× what is kept) | {:.0} ({:.2}) |",
+                mib(written),
+                written as f64 / kept.max(1) as f64
+            )?;
+        }
         write!(f, "| memory each second, MiB |")?;
         for sample in &self.curve {
             write!(f, " {:.0}", mib(sample.memory.rss))?;

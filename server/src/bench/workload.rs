@@ -1,15 +1,23 @@
-//! Requests of the seeded shop, encoded beforehand, so that sending costs next to nothing.
+//! Requests of a workload, encoded beforehand, so that sending costs next to nothing.
+//!
+//! A number of different requests is generated; beyond them they come again in rounds, with other
+//! ids at later times. What was sent is known from the different requests and the number of rounds.
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use headrope_model::TimeRange;
+use headrope_testdata::workload::{Schedule, adversarial, jaeger, logs, wide};
 use headrope_testdata::{Shop, ShopConfig};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
+use super::template::{EXPORT_LOGS, EXPORT_TRACES, Field, Template};
+
 /// What is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Signal {
     /// Spans.
@@ -51,21 +59,99 @@ impl Signal {
     }
 }
 
-/// An encoded request, and where its ids and times are.
-#[derive(Debug)]
-struct Template {
-    bytes: Vec<u8>,
-    records: u64,
-    ids: Vec<u32>,
-    times: Vec<u32>,
+/// A workload's name; `docs/benchmarks.md` describes each.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Name {
+    /// W1: the seeded shop.
+    Shop,
+    /// W2: 10 services, 10 spans a trace, 11 of 97 attributes with 1000 values each, over ten days.
+    Jaeger,
+    /// W3: spans of 1.2 to 1.7 kB as production sends them.
+    Wide,
+    /// W4: log lines of 150 to 300 bytes.
+    Logs,
+    /// W6: unique keys, values of a million bytes, traces of 100,000 spans, clocks 24 hours apart.
+    Adversarial,
+}
+
+/// Which workload, and how much of it.
+#[derive(Debug, Clone, clap::Args, serde::Serialize)]
+pub(crate) struct WorkloadArgs {
+    /// What to send.
+    #[arg(long, value_enum, default_value_t = Name::Shop)]
+    pub(crate) workload: Name,
+    /// Which of the shop's signals [default: traces]; the other workloads have one.
+    #[arg(long, value_enum)]
+    pub(crate) signal: Option<Signal>,
+    /// Records to send.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) records: u64,
+    /// Most records in a request.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) batch: u64,
+    /// Different records to generate; beyond, they come again with other ids and times.
+    #[arg(long, default_value_t = 500_000)]
+    pub(crate) distinct: u64,
+    /// Seed of the workload.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Everything a workload depends on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Recipe {
+    pub(crate) name: Name,
+    pub(crate) signal: Signal,
+    pub(crate) seed: u64,
+    /// Records to send, rounded up to whole requests.
+    pub(crate) records: u64,
+    pub(crate) distinct: u64,
+    pub(crate) batch: u64,
+    /// The time it ends at, Unix nanoseconds.
+    pub(crate) until_ns: i64,
+}
+
+impl WorkloadArgs {
+    /// The recipe of a workload that ends at a time.
+    ///
+    /// # Errors
+    /// When the workload does not have the signal asked for.
+    pub(crate) fn recipe(&self, until_ns: i64) -> anyhow::Result<Recipe> {
+        let own = match self.workload {
+            Name::Logs => Signal::Logs,
+            _ => Signal::Traces,
+        };
+        let signal = self.signal.unwrap_or(own);
+        ensure!(
+            self.workload == Name::Shop || signal == own,
+            "--signal chooses among the shop's signals; this workload has one of its own"
+        );
+        Ok(Recipe {
+            name: self.workload,
+            signal,
+            seed: self.seed,
+            records: self.records.max(1),
+            distinct: self.distinct.clamp(1, self.records.max(1)),
+            batch: self.batch.max(1),
+            until_ns,
+        })
+    }
 }
 
 /// A number of different requests, which repeat with other ids at later times.
 #[derive(Debug)]
 pub(crate) struct Workload {
+    signal: Signal,
     templates: Vec<Template>,
-    /// Nanoseconds from the first to the last of the templates.
+    /// Requests to send.
+    requests: u64,
+    /// Nanoseconds from a round to the next.
     period: u64,
+    /// Nanoseconds from the templates' times to those of the first round (wrapping).
+    offset: u64,
 }
 
 /// A request ready to be sent.
@@ -76,258 +162,162 @@ pub(crate) struct Prepared {
 }
 
 impl Workload {
-    /// Generates at least `records` records in requests of up to `batch`, of traffic that ends at
-    /// `until_ns`. `rate` is the user requests per second of the shop.
-    pub(crate) fn generate(
-        signal: Signal,
-        seed: u64,
-        records: u64,
-        batch: usize,
-        until_ns: i64,
-    ) -> anyhow::Result<Self> {
+    /// Generates the different requests of a recipe.
+    ///
+    /// # Errors
+    /// When the workload has no records, or ends before it begins.
+    pub(crate) fn generate(recipe: &Recipe) -> anyhow::Result<Self> {
+        match recipe.name {
+            Name::Shop => Self::shop(recipe),
+            _ => Self::stated(recipe),
+        }
+    }
+
+    fn shop(recipe: &Recipe) -> anyhow::Result<Self> {
         const WINDOW_S: u32 = 10;
         // A busy shop fills its requests; one with 400 requests a second has some 8,000 spans.
         let config = ShopConfig {
-            seed,
+            seed: recipe.seed,
             traces_per_second: 400.0,
             batch_window_s: WINDOW_S,
-            batch_records: batch,
+            batch_records: usize::try_from(recipe.batch)?,
             ..ShopConfig::default()
         };
         let shop = Shop::with_config(config);
         let step = i64::from(WINDOW_S) * 1_000_000_000;
-        let mut workload = Self { templates: Vec::new(), period: 0 };
+        let mut templates = Vec::new();
         let mut found = 0;
-        let mut to = until_ns;
-        while found < records {
+        let mut to = recipe.until_ns;
+        while found < recipe.distinct {
             let before = found;
             let range = TimeRange::new(to - step, to).context("a window ends before it begins")?;
             let slice = shop.slice(range);
-            let encoded: Vec<(Vec<u8>, u64)> = match signal {
-                Signal::Traces => {
-                    slice.traces.iter().map(|r| (r.encode_to_vec(), spans(r))).collect()
-                }
-                Signal::Logs => slice.logs.iter().map(|r| (r.encode_to_vec(), logs(r))).collect(),
+            // Windows come from the newest to the oldest, and the templates are turned round below.
+            let window: Vec<Template> = match recipe.signal {
+                Signal::Traces => slice.traces.iter().rev().map(of_spans).collect(),
+                Signal::Logs => slice.logs.iter().rev().map(of_logs).collect(),
             };
-            for (bytes, count) in encoded {
-                found += count;
-                workload.templates.push(Template::new(bytes, count, signal.fields()));
+            for template in window {
+                if found < recipe.distinct {
+                    found += template.records();
+                    templates.push(template);
+                }
             }
             ensure!(found > before, "the shop generated nothing");
             to -= step;
         }
-        // Generated from the newest window to the oldest; sent in order of time.
-        workload.templates.reverse();
-        workload.period = u64::try_from(until_ns - to)?;
-        Ok(workload)
+        templates.reverse();
+        let requests = u128::from(recipe.records) * templates.len() as u128;
+        let requests = u64::try_from(requests.div_ceil(u128::from(found)))?;
+        // The last template may be more than is needed; what is never sent is no template.
+        templates.drain(..templates.len().saturating_sub(usize::try_from(requests)?));
+        let count = templates.len() as u64;
+        let period = u64::try_from(recipe.until_ns - to)?;
+        // The last round is the one that was generated, so that the workload ends where it is to.
+        let offset = period.wrapping_mul(requests.div_ceil(count) - 1).wrapping_neg();
+        Ok(Self { signal: recipe.signal, templates, requests, period, offset })
     }
 
-    /// Number of different requests.
-    pub(crate) const fn len(&self) -> usize {
-        self.templates.len()
+    /// A workload that is a function of a schedule and a request's number.
+    fn stated(recipe: &Recipe) -> anyhow::Result<Self> {
+        /// Records per second of a workload's own time.
+        const RATE: u64 = 5000;
+        const TEN_DAYS_NS: u64 = 10 * 86_400_000_000_000;
+        // The adversary's requests hold a whole batch and a single span in turn.
+        let (records, in_requests) = match recipe.name {
+            Name::Adversarial => (recipe.batch + 1, 2),
+            _ => (recipe.batch, 1),
+        };
+        let requests = (recipe.records * in_requests).div_ceil(records);
+        let count = (recipe.distinct * in_requests).div_ceil(records).min(requests);
+        let step = match recipe.name {
+            Name::Jaeger => TEN_DAYS_NS / requests,
+            _ => records * 1_000_000_000 / (RATE * in_requests),
+        };
+        let all = i64::try_from(step * requests)?;
+        let schedule = Schedule {
+            seed: recipe.seed,
+            from_ns: recipe.until_ns - all,
+            step_ns: i64::try_from(step)?,
+            records: recipe.batch,
+        };
+        let template = |number| match recipe.name {
+            Name::Jaeger | Name::Shop => of_spans(&jaeger::request(&schedule, number)),
+            Name::Wide => of_spans(&wide::request(&schedule, number)),
+            Name::Logs => of_logs(&logs::request(&schedule, number)),
+            Name::Adversarial => of_spans(&adversarial::request(&schedule, number)),
+        };
+        let templates = (0..count).map(template).collect();
+        Ok(Self { signal: recipe.signal, templates, requests, period: step * count, offset: 0 })
+    }
+
+    /// What is sent.
+    pub(crate) const fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// The different requests.
+    pub(crate) fn templates(&self) -> &[Template] {
+        &self.templates
+    }
+
+    /// Requests to send.
+    pub(crate) const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// How often a template is sent: in the rounds from 0 to below this.
+    pub(crate) fn rounds(&self, template: usize) -> u64 {
+        let count = self.templates.len().max(1) as u64;
+        self.requests / count + u64::from((template as u64) < self.requests % count)
+    }
+
+    /// Records of all requests to send.
+    pub(crate) fn records(&self) -> u64 {
+        let records = |(at, t): (usize, &Template)| t.records() * self.rounds(at);
+        self.templates.iter().enumerate().map(records).sum()
+    }
+
+    /// Bytes of all requests to send.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |(at, t): (usize, &Template)| t.bytes().len() as u64 * self.rounds(at);
+        self.templates.iter().enumerate().map(bytes).sum()
+    }
+
+    /// Nanoseconds from a time in a template to the same in a round (wrapping).
+    pub(crate) const fn later(&self, round: u64) -> u64 {
+        self.offset.wrapping_add(self.period.wrapping_mul(round))
     }
 
     /// Records and bytes of the different requests.
     pub(crate) fn size(&self) -> (u64, u64) {
-        let records = self.templates.iter().map(|t| t.records).sum();
-        let bytes = self.templates.iter().map(|t| t.bytes.len() as u64).sum();
+        let records = self.templates.iter().map(Template::records).sum();
+        let bytes = self.templates.iter().map(|t| t.bytes().len() as u64).sum();
         (records, bytes)
     }
 
-    /// The request with this number; beyond the generated ones they come again with other ids and
+    /// The request with this number; beyond the different ones they come again with other ids and
     /// later times.
     pub(crate) fn request(&self, number: u64) -> Option<Prepared> {
         let count = self.templates.len() as u64;
         let round = number.checked_div(count)?;
         let template = self.templates.get(usize::try_from(number % count).ok()?)?;
-        let body = Bytes::from(template.patched(round, self.period.wrapping_mul(round)));
-        Some(Prepared { body, records: template.records })
+        let body = Bytes::from(template.patched(round, self.later(round)));
+        Some(Prepared { body, records: template.records() })
     }
 }
 
-fn spans(request: &ExportTraceServiceRequest) -> u64 {
+fn of_spans(request: &ExportTraceServiceRequest) -> Template {
     let scopes = request.resource_spans.iter().flat_map(|r| &r.scope_spans);
-    scopes.map(|s| s.spans.len() as u64).sum()
+    let spans = scopes.map(|s| s.spans.len() as u64).sum();
+    Template::new(request.encode_to_vec(), spans, Signal::Traces.fields())
 }
 
-fn logs(request: &ExportLogsServiceRequest) -> u64 {
+fn of_logs(request: &ExportLogsServiceRequest) -> Template {
     let scopes = request.resource_logs.iter().flat_map(|r| &r.scope_logs);
-    scopes.map(|s| s.log_records.len() as u64).sum()
-}
-
-impl Template {
-    fn new(bytes: Vec<u8>, records: u64, fields: &[Field]) -> Self {
-        let mut template = Self { bytes: Vec::new(), records, ids: Vec::new(), times: Vec::new() };
-        template.find(&bytes, 0, fields);
-        template.bytes = bytes;
-        template
-    }
-
-    /// Notes where the fields are in a message that begins at `base`; ends at what is not protobuf.
-    fn find(&mut self, message: &[u8], base: usize, fields: &[Field]) {
-        let mut rest = message;
-        while let Some((tag, after)) = varint(rest) {
-            let known = fields.iter().find(|f| u64::from(f.number) == tag >> 3);
-            let at = |part: &[u8]| base + (message.len() - part.len());
-            rest = match tag & 7 {
-                0 => varint(after).map_or(&[], |(_, rest)| rest),
-                1 => {
-                    if matches!(known, Some(Field { meaning: Meaning::Time, .. })) {
-                        self.times.extend(u32::try_from(at(after)).ok());
-                    }
-                    after.get(8..).unwrap_or_default()
-                }
-                2 => {
-                    let Some((length, content)) = varint(after) else { return };
-                    let Some((content, next)) =
-                        usize::try_from(length).ok().and_then(|n| content.split_at_checked(n))
-                    else {
-                        return;
-                    };
-                    match known.map(|f| &f.meaning) {
-                        Some(Meaning::Id) if content.len() >= 8 => {
-                            self.ids.extend(u32::try_from(at(next) - content.len()).ok());
-                        }
-                        Some(Meaning::Message(inner)) => {
-                            self.find(content, at(next) - content.len(), inner);
-                        }
-                        _ => {}
-                    }
-                    next
-                }
-                5 => after.get(4..).unwrap_or_default(),
-                _ => return,
-            };
-        }
-    }
-
-    /// The bytes with ids and times of a later round.
-    fn patched(&self, round: u64, later: u64) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
-        if round == 0 {
-            return bytes;
-        }
-        let mask = u32::try_from(round).unwrap_or(u32::MAX).to_be_bytes();
-        for at in &self.ids {
-            let at = *at as usize;
-            for (byte, mask) in bytes.get_mut(at..at + 4).unwrap_or_default().iter_mut().zip(mask) {
-                *byte ^= mask;
-            }
-        }
-        for at in &self.times {
-            let at = *at as usize;
-            if let Some(field) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<8>) {
-                *field = u64::from_le_bytes(*field).wrapping_add(later).to_le_bytes();
-            }
-        }
-        bytes
-    }
-}
-
-/// A field of a protobuf message that changes from round to round.
-#[derive(Debug)]
-struct Field {
-    number: u32,
-    meaning: Meaning,
-}
-
-#[derive(Debug)]
-enum Meaning {
-    Id,
-    Time,
-    Message(&'static [Field]),
-}
-
-const fn id(number: u32) -> Field {
-    Field { number, meaning: Meaning::Id }
-}
-
-const fn time(number: u32) -> Field {
-    Field { number, meaning: Meaning::Time }
-}
-
-const fn message(number: u32, fields: &'static [Field]) -> Field {
-    Field { number, meaning: Meaning::Message(fields) }
-}
-
-/// Field numbers of opentelemetry/proto/trace/v1/trace.proto.
-const EXPORT_TRACES: &[Field] = &[message(1, &[message(2, &[message(2, SPAN)])])];
-const SPAN: &[Field] =
-    &[id(1), id(2), id(4), time(7), time(8), message(11, &[time(1)]), message(13, &[id(1), id(2)])];
-/// Field numbers of opentelemetry/proto/logs/v1/logs.proto.
-const EXPORT_LOGS: &[Field] = &[message(1, &[message(2, &[message(2, LOG_RECORD)])])];
-const LOG_RECORD: &[Field] = &[time(1), id(9), id(10), time(11)];
-
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, bytes.get(at + 1..)?));
-        }
-    }
-    None
+    let records = scopes.map(|s| s.log_records.len() as u64).sum();
+    Template::new(request.encode_to_vec(), records, Signal::Logs.fields())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use opentelemetry_proto::tonic::trace::v1::Span;
-
-    const UNTIL: i64 = 1_760_000_000_000_000_000;
-
-    fn decoded(workload: &Workload, number: u64) -> Vec<Span> {
-        let body = workload.request(number).unwrap().body;
-        let request = ExportTraceServiceRequest::decode(body).unwrap();
-        let scopes = request.resource_spans.into_iter().flat_map(|r| r.scope_spans);
-        scopes.flat_map(|s| s.spans).collect()
-    }
-
-    #[test]
-    fn a_later_round_differs_in_ids_and_times_only() {
-        let workload = Workload::generate(Signal::Traces, 1, 5000, 1000, UNTIL).unwrap();
-        let (records, bytes) = workload.size();
-        assert!(records >= 5000 && bytes / records > 200, "{records} {bytes}");
-        for number in 0..workload.len() as u64 {
-            let first = decoded(&workload, number);
-            let later = decoded(&workload, number + 3 * workload.len() as u64);
-            assert_eq!(first.len(), later.len());
-            for (mut a, mut b) in first.into_iter().zip(later) {
-                for (x, y) in [(&mut a.trace_id, &mut b.trace_id), (&mut a.span_id, &mut b.span_id)]
-                {
-                    assert_ne!(x, y);
-                    y[3] ^= 3;
-                }
-                if let Some(byte) = b.parent_span_id.get_mut(3) {
-                    *byte ^= 3;
-                }
-                let shift = 3 * workload.period;
-                b.start_time_unix_nano -= shift;
-                b.end_time_unix_nano -= shift;
-                for event in &mut b.events {
-                    event.time_unix_nano -= shift;
-                }
-                for link in &mut b.links {
-                    link.trace_id[3] ^= 3;
-                    link.span_id[3] ^= 3;
-                }
-                assert_eq!(a, b);
-            }
-        }
-    }
-
-    #[test]
-    fn logs_are_shifted_too() {
-        let workload = Workload::generate(Signal::Logs, 1, 2000, 500, UNTIL).unwrap();
-        let count = workload.len() as u64;
-        let times = |number| -> Vec<u64> {
-            let body = workload.request(number).unwrap().body;
-            let request = ExportLogsServiceRequest::decode(body).unwrap();
-            let scopes = request.resource_logs.iter().flat_map(|r| &r.scope_logs);
-            scopes.flat_map(|s| &s.log_records).map(|r| r.time_unix_nano).collect()
-        };
-        let shifted: Vec<u64> = times(0).iter().map(|t| t + workload.period).collect();
-        assert!(!shifted.is_empty());
-        assert_eq!(times(count), shifted);
-    }
-}
+mod tests;
