@@ -43,15 +43,17 @@ pub(crate) struct Memory {
 
 impl Server {
     /// Starts this binary's `serve` on a data directory and waits until it is ready. It inherits
-    /// the environment, so `HEADROPE_…` settings apply to it; `settings` come on top.
+    /// the environment, so `HEADROPE_…` settings apply to it; `settings` come on top. Unless the
+    /// environment says otherwise it logs no more than warnings.
     ///
     /// # Errors
     /// When it does not start, or is not ready within a minute.
     pub(crate) fn start(data_dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("cannot find this program's file")?;
         let began = Instant::now();
+        let log = std::env::var("HEADROPE_LOG").unwrap_or_else(|_| "warn".to_owned());
         let mut child = Command::new(binary)
-            .arg("serve")
+            .args(["--log", &log, "serve"])
             .arg("--data-dir")
             .arg(data_dir)
             .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use headrope_testdata::workload::draw;
+
 use super::super::ask::Asker;
-use super::super::child::Server;
+use super::super::child::{Memory, Server};
 use super::super::report::Latency;
 use super::cache::{self, Dropped};
-use super::case::{Case, Kind};
+use super::case::{Case, Kind, absent};
 
 /// Settings of the server under measurement: what is stored is old and must stay.
 pub(super) const SETTINGS: [(&str, &str); 3] = [
@@ -104,6 +106,8 @@ pub(super) struct Starts {
     pub(super) times: Vec<Times>,
     /// What was dropped before each start, if anything.
     pub(super) dropped: Option<Dropped>,
+    /// Memory after the last start, before a question.
+    pub(super) memory: Option<Memory>,
 }
 
 /// Stops and starts the server `count` times and asks one question of each kind after each start.
@@ -130,11 +134,12 @@ pub(super) fn starts(
         let turn = usize::try_from(round).unwrap_or_default();
         let cases = in_turn(kinds.len(), turn).map(|at| (at, kinds.get(at)));
         // What the answers must be is worked out before the server starts, not while it warms up.
-        let cases: Vec<(usize, Case)> = cases
-            .filter_map(|(at, kind)| Some((at, kind?.case(seed, 1_000_000 + round))))
-            .collect();
+        let number = present(seed, round);
+        let cases: Vec<(usize, Case)> =
+            cases.filter_map(|(at, kind)| Some((at, kind?.case(seed, number)))).collect();
         server = Server::start(data_dir, &SETTINGS)?;
         starts.ready.push(server.began().elapsed());
+        starts.memory = Some(server.memory()?);
         for (place, (at, case)) in cases.iter().enumerate() {
             if let Some(times) = starts.times.get_mut(*at) {
                 times.ask(server.asker(), case);
@@ -145,6 +150,14 @@ pub(super) fn starts(
         }
     }
     Ok((server, starts))
+}
+
+/// The number of a question to ask after a start: one whose parameters match something.
+fn present(seed: u64, round: u64) -> u64 {
+    const FIRST: u64 = 1_000_000;
+    const EACH: u64 = 1000;
+    let first = FIRST + round * EACH;
+    (first..first + EACH).find(|number| !absent(draw(seed, *number))).unwrap_or(first)
 }
 
 /// Places of the kinds in the order of a round.

@@ -101,11 +101,11 @@ fn measure(args: &QueryArgs, data_dir: &Path) -> anyhow::Result<Report> {
     let server = Server::start(data_dir, &SETTINGS)?;
     store::fill(&server, data_dir, &recipe, &workload, stored.is_some())?;
     with_kinds(&recipe, &workload, |kinds| {
-        let memory_before = server.memory()?;
+        let memory_loaded = server.memory()?;
         let seed = args.workload.seed;
         let patience = Duration::from_secs(args.patience);
         let warm = warm(server.asker(), kinds, seed, args.repeat, patience);
-        let memory_after = server.memory()?;
+        let memory_asked = server.memory()?;
         let (server, mut restarted) = starts(server, data_dir, kinds, seed, args.starts, false)?;
         let (server, mut cold) = starts(server, data_dir, kinds, seed, args.starts, true)?;
         server.stop()?;
@@ -117,8 +117,9 @@ fn measure(args: &QueryArgs, data_dir: &Path) -> anyhow::Result<Report> {
             raw_bytes: workload.bytes(),
             reused: stored.is_some(),
             disk_bytes: disk::parts(data_dir)?,
-            memory_before,
-            memory_after,
+            memory_loaded,
+            memory_asked,
+            memory_restarted: restarted.memory,
             rows: rows(names, warm, &mut restarted, &mut cold),
             dropped: cold.dropped,
             restarted: restarted.into(),

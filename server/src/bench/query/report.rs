@@ -45,9 +45,10 @@ pub(super) struct Report {
     /// Whether the data directory held them already.
     pub(super) reused: bool,
     pub(super) disk_bytes: Parts,
-    /// Memory when idle before the questions, and after the warm ones.
-    pub(super) memory_before: Memory,
-    pub(super) memory_after: Memory,
+    /// Memory when idle after the workload was stored, after the warm questions, and after a restart.
+    pub(super) memory_loaded: Memory,
+    pub(super) memory_asked: Memory,
+    pub(super) memory_restarted: Option<Memory>,
     pub(super) rows: Vec<Row>,
     pub(super) restarted: Restarts,
     pub(super) cold: Restarts,
@@ -89,7 +90,8 @@ impl Report {
 
     fn write_restarts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dropped = self.dropped.map_or("page cache kept", Dropped::text);
-        for (what, restarts) in [("page cache kept", &self.restarted), (dropped, &self.cold)] {
+        let both = [("page cache kept", &self.restarted), (dropped, &self.cold)];
+        for (what, restarts) in both.into_iter().filter(|(_, r)| r.count > 0) {
             let (ready, answer) = (restarts.ready, restarts.first_answer);
             writeln!(
                 f,
@@ -102,6 +104,11 @@ impl Report {
     }
 }
 
+/// Times, or a dash where nothing was answered right.
+fn shown(figures: &Figures, text: impl Fn(Latency) -> String) -> String {
+    if figures.right == 0 { "–".to_owned() } else { text(figures.latency) }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "| figure | value |\n|---|---|\n{}", self.machine)?;
@@ -112,10 +119,12 @@ impl fmt::Display for Report {
         write_disk(f, &self.disk_bytes, self.records, self.raw_bytes)?;
         writeln!(
             f,
-            "| memory idle / after the questions / most, MiB | {:.0} / {:.0} / {:.0} |",
-            mib(self.memory_before.rss),
-            mib(self.memory_after.rss),
-            mib(self.memory_after.peak)
+            "| memory loaded / after the questions / most / after a restart, MiB | {:.0} / {:.0} / \
+             {:.0} / {:.0} |",
+            mib(self.memory_loaded.rss),
+            mib(self.memory_asked.rss),
+            mib(self.memory_asked.peak),
+            mib(self.memory_restarted.unwrap_or_default().rss)
         )?;
         self.write_restarts(f)?;
         writeln!(
@@ -124,21 +133,18 @@ impl fmt::Display for Report {
              p50 / max, ms | wrong |\n|---|---|---|---|---|---|"
         )?;
         for row in &self.rows {
-            let (warm, restarted, cold) =
-                (row.warm.latency, row.restarted.latency, row.cold.latency);
+            let wrong = row.warm.wrong + row.restarted.wrong + row.cold.wrong;
             writeln!(
                 f,
-                "| {} | {} | {:.2} / {:.2} / {:.2} | {:.1} / {:.1} | {:.1} / {:.1} | {} |",
+                "| {} | {} | {} | {} | {} | {wrong} |",
                 row.name,
                 row.warm.right,
-                warm.p50_ms,
-                warm.p99_ms,
-                warm.max_ms,
-                restarted.p50_ms,
-                restarted.max_ms,
-                cold.p50_ms,
-                cold.max_ms,
-                row.warm.wrong + row.restarted.wrong + row.cold.wrong
+                shown(&row.warm, |l| format!(
+                    "{:.2} / {:.2} / {:.2}",
+                    l.p50_ms, l.p99_ms, l.max_ms
+                )),
+                shown(&row.restarted, |l| format!("{:.1} / {:.1}", l.p50_ms, l.max_ms)),
+                shown(&row.cold, |l| format!("{:.1} / {:.1}", l.p50_ms, l.max_ms)),
             )?;
         }
         Ok(())
