@@ -11,12 +11,21 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 
+const fn escapes(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Whether text differs from what stands between the quotes of its JSON string.
+#[must_use]
+pub fn needs_escapes(text: &[u8]) -> bool {
+    // Most text needs none; looking at every byte without stopping is quicker than stopping.
+    text.iter().fold(false, |found, b| found | escapes(*b))
+}
+
 /// Appends a JSON string, quotes included.
 pub fn push_str(text: &str, out: &mut String) {
     out.push('"');
-    // Most text needs no escape; looking at every byte without stopping is quicker than stopping.
-    let escapes = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
-    if !text.bytes().fold(false, |found, b| found | escapes(b)) {
+    if !needs_escapes(text.as_bytes()) {
         out.push_str(text);
         out.push('"');
         return;

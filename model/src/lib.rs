@@ -8,6 +8,7 @@
 
 pub mod attr;
 pub mod id;
+pub mod json;
 pub mod metric;
 pub mod refuse;
 pub mod schema;

@@ -1,8 +1,8 @@
 //! The one list of columns.
 //!
 //! Each data set has two Arrow schemas with the same columns in the same order: the **stored** one
-//! (live buffer and Parquet writer; low-cardinality text is dictionary-encoded, ids are fixed-size
-//! binary) and the **query** one (what SQL sees; text is `Utf8View`, ids are lower-case hex text).
+//! (live buffer and Parquet writer; low-cardinality text and attributes are dictionary-encoded, ids are
+//! fixed-size binary) and the **query** one (what SQL sees; text is `Utf8View`, ids are lower-case hex text).
 //! Nested ids (links, exemplars) are hex text in both. Field names inside lists and maps are those
 //! Parquet gives back (`element`, `key_value`/`key`/`value`).
 
@@ -14,7 +14,7 @@ use crate::semconv::{self, Kind, Promoted};
 use crate::signal::DataSet;
 
 /// Version of the stored schemas, written into every segment's metadata.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Width and meaning of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,7 +228,16 @@ pub fn label_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-/// Fields of an attribute map's entry.
+/// Fields of an attribute map's entry in memory: few distinct texts, so codes.
+#[must_use]
+pub fn stored_attribute_entry() -> Fields {
+    Fields::from(vec![
+        Field::new("key", label_type(), false),
+        Field::new("value", label_type(), true),
+    ])
+}
+
+/// Fields of an attribute map's entry as SQL sees it.
 #[must_use]
 pub fn attribute_entry() -> Fields {
     Fields::from(vec![
@@ -283,6 +292,16 @@ pub fn exemplar_fields() -> Fields {
     ])
 }
 
+fn attribute_map(entry: Fields) -> DataType {
+    DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entry), false)), false)
+}
+
+/// The type of an attribute map as SQL sees it.
+#[must_use]
+pub fn attributes_type() -> DataType {
+    attribute_map(attribute_entry())
+}
+
 fn list(item: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("element", item, false)))
 }
@@ -300,10 +319,7 @@ fn stored_type(column: Column) -> DataType {
         Column::UInt32 => DataType::UInt32,
         Column::Double => DataType::Float64,
         Column::Bool => DataType::Boolean,
-        Column::Attributes => DataType::Map(
-            Arc::new(Field::new("key_value", DataType::Struct(attribute_entry()), false)),
-            false,
-        ),
+        Column::Attributes => attribute_map(stored_attribute_entry()),
         Column::Events => list(DataType::Struct(event_fields())),
         Column::Links => list(DataType::Struct(link_fields())),
         Column::UIntList => list(DataType::UInt64),
@@ -330,13 +346,15 @@ pub fn stored(data_set: DataSet) -> SchemaRef {
     Arc::clone(pick(&ALL, data_set))
 }
 
-/// Schema a scan yields before ids become text: as stored, with `Utf8View` for every text column.
+/// Schema a scan yields before ids become text: as stored, with `Utf8View` for every text column and
+/// plain text in attribute maps.
 #[must_use]
 pub fn scanned(data_set: DataSet) -> SchemaRef {
     static ALL: LazyLock<[SchemaRef; 4]> = LazyLock::new(|| {
         DataSet::ALL.map(|d| {
             schema_of(d, |c| match c {
                 Column::Label | Column::Text => DataType::Utf8View,
+                Column::Attributes => attributes_type(),
                 other => stored_type(other),
             })
         })
@@ -353,6 +371,7 @@ pub fn query(data_set: DataSet) -> SchemaRef {
                 Column::Label | Column::Text | Column::TraceId | Column::SpanId => {
                     DataType::Utf8View
                 }
+                Column::Attributes => attributes_type(),
                 other => stored_type(other),
             })
         })

@@ -12,7 +12,7 @@ pub enum Level {
 }
 
 /// The type of a promoted column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Text; only string values are promoted.
     Text,

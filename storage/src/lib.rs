@@ -23,6 +23,7 @@ mod commit;
 mod compact;
 pub mod config;
 mod counts;
+pub mod dense;
 mod encode;
 pub mod engine;
 mod entry;

@@ -1,9 +1,10 @@
 //! The engine: from SQL text over one snapshot to record batches.
 //!
 //! Reading order: [`session`](Session) (one question), `catalog` (what SQL can name), `table` (which
-//! segments and live batches), `scan` (the physical plan over them), `ids`, `prune`, `texts`
-//! (how rows are skipped), `machine` (what all questions share), `gate` (how many run).
+//! segments and live batches), `scan` (the physical plan over them), `attributes` (maps over columns),
+//! `ids`, `prune`, `texts` (how rows are skipped), `machine` (what all questions share), `gate` (how many run).
 
+mod attributes;
 mod catalog;
 mod config;
 mod fault;

@@ -39,6 +39,7 @@ use headrope_storage::text::RowSet;
 use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::RowSelection;
 
+use super::attributes::Adapters;
 use super::ids::IdFilter;
 use crate::function::hex;
 
@@ -139,12 +140,15 @@ impl Scan {
             true => Precision::Inexact(rows),
             false => Precision::Exact(rows),
         };
+        let adapters =
+            Adapters { data_set: self.data_set, config: Arc::new(state.config_options().clone()) };
         let groups = groups(files, state.config().target_partitions())?;
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(Some(read.to_vec()))?
             .with_limit(self.limit)
+            .with_expr_adapter(Some(Arc::new(adapters)))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }

@@ -12,13 +12,13 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use headrope_model::attr;
+use headrope_model::json::members;
 
-use super::json::members;
 use crate::column::Texts;
 
 /// What of the attribute is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Output {
+pub(crate) enum Output {
     /// The text a person expects: a string without its quotes, anything else as JSON.
     Text,
     /// A number, null if the value is none.
@@ -27,9 +27,24 @@ pub(super) enum Output {
     Json,
 }
 
+impl Output {
+    /// Type of the values.
+    pub(crate) const fn data_type(self) -> DataType {
+        match self {
+            Self::Number => DataType::Float64,
+            Self::Text | Self::Json => DataType::Utf8View,
+        }
+    }
+
+    /// A column of so many values.
+    pub(crate) fn builder(self, rows: usize) -> Found {
+        Found::new(self, rows)
+    }
+}
+
 /// One of the three functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Attr {
+pub(crate) struct Attr {
     signature: Signature,
     output: Output,
 }
@@ -37,6 +52,11 @@ pub(super) struct Attr {
 impl Attr {
     pub(super) fn new(output: Output) -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable), output }
+    }
+
+    /// What the function gives of an attribute.
+    pub(crate) const fn output(&self) -> Output {
+        self.output
     }
 }
 
@@ -54,10 +74,7 @@ impl ScalarUDFImpl for Attr {
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(match self.output {
-            Output::Number => DataType::Float64,
-            Output::Text | Output::Json => DataType::Utf8View,
-        })
+        Ok(self.output.data_type())
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
@@ -86,7 +103,7 @@ impl ScalarUDFImpl for Attr {
             return exec_err!("{} takes two arguments", self.name());
         };
         let attributes = Attributes::of(&from.to_array(rows)?)?;
-        let mut found = Found::new(self.output, rows);
+        let mut found = self.output.builder(rows);
         match key {
             ColumnarValue::Scalar(key) => {
                 let key = key.try_as_str().flatten().map(Key::new);
@@ -186,7 +203,8 @@ impl Attributes {
     }
 }
 
-enum Found {
+/// Values found, in the type asked for.
+pub(crate) enum Found {
     Text(StringViewBuilder),
     Json(StringViewBuilder),
     Number(Float64Builder),
@@ -201,7 +219,8 @@ impl Found {
         }
     }
 
-    fn push(&mut self, value: Option<&str>) {
+    /// Appends a canonical value.
+    pub(crate) fn push(&mut self, value: Option<&str>) {
         match self {
             // An empty value was sent as such; as text it is null.
             Self::Text(out) => out.append_option(value.filter(|v| *v != "null").map(attr::plain)),
@@ -210,7 +229,7 @@ impl Found {
         }
     }
 
-    fn finish(self) -> ArrayRef {
+    pub(crate) fn finish(self) -> ArrayRef {
         match self {
             Self::Text(mut out) | Self::Json(mut out) => Arc::new(out.finish()),
             Self::Number(mut out) => Arc::new(out.finish()),

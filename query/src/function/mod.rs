@@ -1,12 +1,11 @@
 //! SQL functions of Headrope, documented in `docs/sql.md`.
 
-mod attr;
+pub(crate) mod attr;
 mod bucket;
 pub(crate) mod hex;
-mod json;
 mod object;
 mod sketch;
-mod tag;
+pub(crate) mod tag;
 pub(crate) mod text;
 
 #[cfg(test)]
@@ -18,7 +17,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::registry::FunctionRegistry as _;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-pub(crate) use json::members;
+pub(crate) use headrope_model::json::members;
 pub(crate) use tag::canonical;
 
 /// Adds the functions to a state.

@@ -13,7 +13,7 @@ use headrope_model::attr::push_key;
 
 use crate::column::Texts;
 
-/// `attributes_json(attributes)`: canonical JSON, members in the order they were sent.
+/// `attributes_json(attributes)`: canonical JSON.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct AttributesJson {
     signature: Signature,

@@ -26,7 +26,7 @@ const ARGUMENTS: usize = 9;
 /// `has_tag(attributes, events, links, scope_attributes, scope_name, scope_version, resource, key,
 /// value)`.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct HasTag {
+pub(crate) struct HasTag {
     signature: Signature,
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, FixedSizeBinaryBuilder, Int64Builder, ListBuilder, MapBuilder, MapFieldNames,
-    StringBuilder, StringDictionaryBuilder, StructBuilder, TimestampNanosecondBuilder,
-    UInt32Builder,
+    StringDictionaryBuilder, StructBuilder, TimestampNanosecondBuilder, UInt32Builder,
 };
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use arrow::error::ArrowError;
@@ -80,9 +79,11 @@ pub(super) fn push_id(builder: &mut FixedSizeBinaryBuilder, id: &[u8]) {
     }
 }
 
+type Codes = StringDictionaryBuilder<Int32Type>;
+
 /// An attribute map column.
 pub(super) struct Attributes {
-    map: MapBuilder<StringBuilder, StringBuilder>,
+    map: MapBuilder<Codes, Codes>,
     scratch: String,
 }
 
@@ -94,7 +95,7 @@ impl Attributes {
             value: "value".to_owned(),
         };
         Self {
-            map: MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new()),
+            map: MapBuilder::new(Some(names), Codes::new(), Codes::new()),
             scratch: String::new(),
         }
     }
@@ -103,8 +104,8 @@ impl Attributes {
         for pair in attributes {
             self.scratch.clear();
             json::push_value(pair.value.as_ref(), &mut self.scratch);
-            self.map.keys().append_value(&pair.key);
-            self.map.values().append_value(&self.scratch);
+            self.map.keys().append(&pair.key)?;
+            self.map.values().append(&self.scratch)?;
         }
         self.map.append(true)
     }

@@ -1,5 +1,5 @@
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -115,7 +115,8 @@ fn span_fields_types_and_promotion() {
     let pids = batch.column_by_name("process_pid").unwrap();
     assert_eq!(pids.as_primitive::<Int64Type>().value(1), 7);
     let entries = batch.column_by_name("attributes").unwrap().as_map().value(0);
-    let values: Vec<_> = entries.column(1).as_string::<i32>().iter().flatten().collect();
+    let values = arrow::compute::cast(entries.column(1), &DataType::Utf8).unwrap();
+    let values: Vec<_> = values.as_string::<i32>().iter().flatten().collect();
     assert_eq!(
         values,
         [

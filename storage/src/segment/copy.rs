@@ -2,7 +2,7 @@
 //! file. Each row group stays sorted within itself, which is what pruning needs; what a merge is for,
 //! fewer files, costs no more than copying.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +12,12 @@ use parquet::bloom_filter::Sbbf;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{Type, TypePtr};
 
+use super::labels::{self, PageOptions};
 use super::writer::MAX_SERVICES;
 use super::{paths, properties};
+use crate::dense::{self, Tally};
 use crate::error::StorageError;
 use crate::files::{self, io};
 use crate::snapshot::SegmentMeta;
@@ -38,7 +41,7 @@ impl Input {
 
 /// Copies segments of one data set into one of `level`; durable when this returns. `None` when they
 /// have to be sorted instead: rows are indexed or looked up by their order, row groups have less than
-/// `min_group_rows` on average, or the files have different columns.
+/// `min_group_rows` on average, or the files differ in more than which attributes have a column.
 ///
 /// # Errors
 /// When an input cannot be read or the output cannot be written.
@@ -58,19 +61,23 @@ pub(super) fn copy(
         .collect::<Result<Vec<_>, _>>()?;
     let groups: usize = inputs.iter().map(|i| i.footer.num_row_groups()).sum();
     let rows: u64 = metas.iter().map(|m| m.rows).sum();
-    let schema = |input: &Input| input.footer.file_metadata().schema_descr().root_schema_ptr();
-    let Some(first) = inputs.first().map(schema) else { return Ok(None) };
-    if rows < min_group_rows * groups as u64 || inputs.iter().any(|i| schema(i) != first) {
+    if rows < min_group_rows * groups as u64 {
         return Ok(None);
     }
+    let Some((schema, dense)) = union(&inputs) else { return Ok(None) };
     let id = ulid::Ulid::new().to_string();
     let (path, _) = paths(dir, data_set, &id);
     let temporary = files::temporary(&path);
     let file = File::create(&temporary).map_err(io("create", &temporary))?;
-    let properties = Arc::new(properties::properties(data_set, level));
-    let mut output = SerializedFileWriter::new(file, first, properties)?;
+    let properties = Arc::new(properties::properties(data_set, level, &dense));
+    let mut output = SerializedFileWriter::new(file, schema, properties)?;
+    let mut tally = Tally::new();
     for input in &inputs {
-        append(&mut output, input)?;
+        tally.add(&Tally::read(input.footer.file_metadata().key_value_metadata()));
+        append(&mut output, input, properties::pages(level))?;
+    }
+    for entry in tally.write() {
+        output.append_key_value_metadata(entry);
     }
     let file = output.into_inner()?;
     file.sync_all().map_err(io("sync", &temporary))?;
@@ -90,8 +97,40 @@ pub(super) fn copy(
     }))
 }
 
-/// Appends every row group of an input.
-fn append(output: &mut SerializedFileWriter<File>, input: &Input) -> Result<(), StorageError> {
+fn fields(input: &Input) -> &[TypePtr] {
+    input.footer.file_metadata().schema_descr().root_schema().get_fields()
+}
+
+/// The columns of all files, and the attribute keys with columns of their own: the files may differ in
+/// those.
+fn union(inputs: &[Input]) -> Option<(TypePtr, Vec<String>)> {
+    let is_dense = |field: &&TypePtr| dense::key_of(field.name()).is_some();
+    let first = inputs.first()?;
+    let common: Vec<&TypePtr> = fields(first).iter().filter(|f| !is_dense(f)).collect();
+    let mut keys: BTreeMap<&str, &TypePtr> = BTreeMap::new();
+    for input in inputs {
+        if !fields(input).iter().filter(|f| !is_dense(f)).eq(common.iter().copied()) {
+            return None;
+        }
+        let own = fields(input).iter().filter_map(|f| Some((dense::key_of(f.name())?, f)));
+        keys.extend(own);
+    }
+    // With too many, keys that have become rare give their columns up when rows are sorted anew.
+    if keys.len() > dense::MAX_DENSE {
+        return None;
+    }
+    let all = common.into_iter().chain(keys.values().copied()).cloned().collect();
+    let root = first.footer.file_metadata().schema_descr().root_schema();
+    let schema = Type::group_type_builder(root.name()).with_fields(all).build().ok()?;
+    Some((Arc::new(schema), keys.into_keys().map(str::to_owned).collect()))
+}
+
+/// Appends every row group of an input. A column it lacks is null.
+fn append(
+    output: &mut SerializedFileWriter<File>,
+    input: &Input,
+    options: PageOptions,
+) -> Result<(), StorageError> {
     let damaged = |detail: &str| StorageError::Corrupt {
         path: input.path.clone(),
         offset: 0,
@@ -100,8 +139,17 @@ fn append(output: &mut SerializedFileWriter<File>, input: &Input) -> Result<(), 
     let bounds = input.footer.column_index().ok_or_else(|| damaged("no column index"))?;
     let pages = input.footer.offset_index().ok_or_else(|| damaged("no offset index"))?;
     for ((group, bounds), pages) in input.footer.row_groups().iter().zip(bounds).zip(pages) {
+        let leaves = output.schema_descr().columns().to_vec();
         let mut copied = output.next_row_group()?;
-        for ((column, bounds), pages) in group.columns().iter().zip(bounds).zip(pages) {
+        let mut own = group.columns().iter().zip(bounds).zip(pages).peekable();
+        for leaf in leaves {
+            let next = own.next_if(|((column, _), _)| column.column_path() == leaf.path());
+            let Some(((column, bounds), pages)) = next else {
+                let rows = usize::try_from(group.num_rows()).unwrap_or_default();
+                let (bytes, close) = labels::nulls(&leaf, rows, options)?;
+                copied.append_column(&bytes, close)?;
+                continue;
+            };
             let close = ColumnCloseResult {
                 bytes_written: u64::try_from(column.compressed_size()).unwrap_or_default(),
                 rows_written: u64::try_from(group.num_rows()).unwrap_or_default(),

@@ -17,6 +17,7 @@ use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::blocks::Blocks;
 use super::hybrid;
 
 /// The code of no value.
@@ -100,6 +101,7 @@ struct Chunk {
     column: ColumnDescPtr,
     options: PageOptions,
     compressor: zstd::bulk::Compressor<'static>,
+    blocks: Blocks,
     sink: TrackedWrite<Vec<u8>>,
     uncompressed: i64,
     first_data_page: Option<u64>,
@@ -144,12 +146,27 @@ pub(super) fn write(
     chunk.finish(codes.len(), range).map(Some)
 }
 
+/// Writes a column chunk of rows without a value.
+///
+/// # Errors
+/// When the column is required.
+pub(super) fn nulls(
+    column: &ColumnDescPtr,
+    rows: usize,
+    options: PageOptions,
+) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+    let codes = vec![NULL; rows];
+    let missing = || ParquetError::General(format!("column {} cannot be null", column.path()));
+    write(column, &codes, &Sorted(Vec::new()), options)?.ok_or_else(missing)
+}
+
 impl Chunk {
     fn new(column: &ColumnDescPtr, options: PageOptions) -> Result<Self, ParquetError> {
         Ok(Self {
             column: Arc::clone(column),
             options,
             compressor: zstd::bulk::Compressor::new(options.zstd)?,
+            blocks: Blocks::new(options.zstd)?,
             sink: TrackedWrite::new(Vec::new()),
             uncompressed: 0,
             first_data_page: None,
@@ -214,30 +231,14 @@ impl Chunk {
             let path = self.column.path();
             return Err(ParquetError::General(format!("required column {path} has nulls")));
         }
-        let level_bytes = buffer.len();
         let mut values = Vec::new();
         if !used.values.is_empty() {
             values.push(u8::try_from(width).unwrap_or(32));
             hybrid::encode(places, width, &mut values);
         }
-        let uncompressed = level_bytes + values.len();
-        let packed = if values.len() < MIN_COMPRESSED {
-            None
-        } else {
-            Some(self.compressor.compress(&values)?).filter(|packed| packed.len() < values.len())
-        };
-        buffer.extend_from_slice(packed.as_deref().unwrap_or(&values));
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let page = Page::DataPageV2 {
-            buf: buffer.into(),
-            num_values: count(levels.len()),
-            encoding: used.encoding(),
-            num_nulls: count(nulls),
-            num_rows: count(levels.len()),
-            def_levels_byte_len: count(level_bytes),
-            rep_levels_byte_len: 0,
-            is_compressed: packed.is_some(),
-            statistics: None,
+        let (page, uncompressed) = match buffer.len() < MIN_COMPRESSED {
+            true => self.page_v2(buffer, &values, levels.len(), nulls, used.encoding())?,
+            false => self.page_v1(&buffer, &values, levels.len(), used.encoding())?,
         };
         let (offset, length) = self.write_page(page, uncompressed)?;
         self.first_data_page.get_or_insert(offset);
@@ -258,6 +259,58 @@ impl Chunk {
         });
         self.bounds.append(places.is_empty(), min, max, signed(nulls));
         Ok(())
+    }
+
+    /// A page whose levels are not compressed, and its size before compression.
+    fn page_v2(
+        &mut self,
+        levels: Vec<u8>,
+        values: &[u8],
+        rows: usize,
+        nulls: usize,
+        encoding: Encoding,
+    ) -> Result<(Page, usize), ParquetError> {
+        let mut buffer = levels;
+        let level_bytes = buffer.len();
+        let packed = if values.len() < MIN_COMPRESSED {
+            None
+        } else {
+            Some(self.compressor.compress(values)?).filter(|packed| packed.len() < values.len())
+        };
+        buffer.extend_from_slice(packed.as_deref().unwrap_or(values));
+        let page = Page::DataPageV2 {
+            buf: buffer.into(),
+            num_values: count(rows),
+            encoding,
+            num_nulls: count(nulls),
+            num_rows: count(rows),
+            def_levels_byte_len: count(level_bytes),
+            rep_levels_byte_len: 0,
+            is_compressed: packed.is_some(),
+            statistics: None,
+        };
+        Ok((page, level_bytes + values.len()))
+    }
+
+    /// A page whose levels are compressed with the values, which pays where values are scattered.
+    fn page_v1(
+        &mut self,
+        levels: &[u8],
+        values: &[u8],
+        rows: usize,
+        encoding: Encoding,
+    ) -> Result<(Page, usize), ParquetError> {
+        let length = count(levels.len()).to_le_bytes();
+        let (packed, uncompressed) = self.blocks.compress(&[&length, levels, values])?;
+        let page = Page::DataPage {
+            buf: packed.into(),
+            num_values: count(rows),
+            encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        Ok((page, uncompressed))
     }
 
     fn finish(
@@ -302,6 +355,10 @@ impl Chunk {
         };
         Ok((bytes, result))
     }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// At most as great as `text`, and short.

@@ -18,9 +18,11 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 
+use super::census;
 use super::properties::ROW_GROUP_ROWS;
 use super::unify::Pick;
 use super::writer::SegmentWriter;
+use crate::dense::{self, Layout, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files::io;
 use crate::snapshot::SegmentMeta;
@@ -40,22 +42,27 @@ pub(super) fn merge(
     inputs: &[PathBuf],
 ) -> Result<SegmentMeta, StorageError> {
     let stored = schema::stored(data_set);
-    let mut writer = SegmentWriter::create(dir, data_set, level)?;
     let converter = Arc::new(converter(data_set, &stored)?);
     let mut merge = Merge { cursors: Vec::new(), heap: BinaryHeap::new() };
+    let (mut tally, mut rows) = (Tally::new(), 0);
     for path in inputs {
         let mut cursor = Cursor::open(path, data_set, &stored, &converter)?;
         if cursor.advance_batch()? {
             merge.heap.push(Reverse((cursor.key(), merge.cursors.len())));
         }
+        tally.add(&cursor.tally);
+        rows += cursor.rows;
         merge.cursors.push(cursor);
     }
+    let mut writer = SegmentWriter::create(dir, data_set, level, tally.dense(rows))?;
     loop {
         let (batches, picks) = merge.next_group()?;
         if picks.is_empty() {
             return writer.finish();
         }
-        writer.push(&batches.iter().collect::<Vec<_>>(), &picks)?;
+        let batches: Vec<_> = batches.iter().collect();
+        let census = census(data_set, &batches)?;
+        writer.push(&batches, census.as_ref(), &picks)?;
     }
 }
 
@@ -92,6 +99,10 @@ fn with_dictionaries(file: &File, stored: &Schema) -> Result<ArrowReaderMetadata
 /// One input: its current batch, with the sort keys of that batch.
 struct Cursor {
     reader: ParquetRecordBatchReader,
+    /// Where the attributes are; `None` if they are whole.
+    layout: Option<Layout>,
+    tally: Tally,
+    rows: u64,
     data_set: DataSet,
     stored: SchemaRef,
     converter: Arc<RowConverter>,
@@ -108,11 +119,15 @@ impl Cursor {
     ) -> Result<Self, StorageError> {
         let file = File::open(path).map_err(io("open", path))?;
         let metadata = with_dictionaries(&file, stored)?;
+        let layout = Layout::of(metadata.schema(), dense::promoted(data_set));
+        let footer = metadata.metadata().file_metadata();
+        let tally = Tally::read(footer.key_value_metadata());
+        let rows = u64::try_from(footer.num_rows()).unwrap_or_default();
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_batch_size(INPUT_ROWS)
             .build()?;
         let (stored, converter) = (Arc::clone(stored), Arc::clone(converter));
-        Ok(Self { reader, data_set, stored, converter, current: None, row: 0 })
+        Ok(Self { reader, layout, tally, rows, data_set, stored, converter, current: None, row: 0 })
     }
 
     /// Reads the next batch; false at the end.
@@ -120,7 +135,7 @@ impl Cursor {
         self.row = 0;
         self.current = None;
         for batch in self.reader.by_ref() {
-            let batch = adapt(&batch?, &self.stored)?;
+            let batch = adapt(&batch?, &self.stored, self.layout.as_ref())?;
             if batch.num_rows() == 0 {
                 continue;
             }
@@ -168,11 +183,27 @@ impl Cursor {
 }
 
 /// Brings a batch to the stored schema; a column that an older file lacks is null.
-fn adapt(batch: &RecordBatch, stored: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub(super) fn adapt(
+    batch: &RecordBatch,
+    stored: &SchemaRef,
+    layout: Option<&Layout>,
+) -> Result<RecordBatch, ArrowError> {
+    let whole = layout.map(|layout| {
+        let missing = || ArrowError::SchemaError("a batch lacks columns of its file".to_owned());
+        let column = |at: usize| batch.columns().get(at).cloned().ok_or_else(missing);
+        let columns = layout.columns().into_iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        layout.assemble(&columns, batch.num_rows()).map(|map| Arc::new(map) as ArrayRef)
+    });
+    let whole = whole.transpose()?;
     let columns = stored
         .fields()
         .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
+        .map(|field| match whole.as_ref().filter(|_| field.name() == WHOLE) {
+            Some(whole) => Some(whole),
+            None => batch.column_by_name(field.name()),
+        })
+        .zip(stored.fields())
+        .map(|(column, field)| match column {
             Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
             Some(column) => cast(column, field.data_type()),
             None => Ok(new_null_array(field.data_type(), batch.num_rows())),

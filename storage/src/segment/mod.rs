@@ -1,5 +1,6 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
+mod blocks;
 mod copy;
 mod hybrid;
 mod labels;
@@ -18,6 +19,7 @@ use headrope_model::DataSet;
 
 use writer::SegmentWriter;
 
+use crate::dense::{self, Census};
 use crate::error::StorageError;
 use crate::snapshot::SegmentMeta;
 
@@ -63,9 +65,24 @@ pub(crate) fn write(
     if order.is_empty() {
         return Ok(None);
     }
-    let mut writer = SegmentWriter::create(dir, data_set, 0)?;
+    let census = census(data_set, batches)?;
+    let dense = census.as_ref().map(|census| {
+        dense::choose(census.left(batches, dense::promoted(data_set)), order.len() as u64)
+    });
+    let mut writer = SegmentWriter::create(dir, data_set, 0, dense.unwrap_or_default())?;
     for picks in order.chunks(properties::ROW_GROUP_ROWS) {
-        writer.push(batches, picks)?;
+        writer.push(batches, census.as_ref(), picks)?;
     }
     writer.finish().map(Some)
+}
+
+/// The attribute keys of batches; `None` if the data set has no attributes.
+fn census<'a>(
+    data_set: DataSet,
+    batches: &[&'a RecordBatch],
+) -> Result<Option<Census<'a>>, StorageError> {
+    match data_set {
+        DataSet::TraceParts => Ok(None),
+        DataSet::Spans | DataSet::Logs | DataSet::Metrics => Ok(Some(Census::of(batches)?)),
+    }
 }

@@ -8,6 +8,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::schema::types::ColumnPath;
 
 use super::labels::PageOptions;
+use crate::dense::column_name;
 
 /// Rows of a row group: small enough to skip, large enough to compress (what Quickwit, OpenObserve
 /// and GreptimeDB settled on).
@@ -26,7 +27,9 @@ pub(super) const fn pages(level: u32) -> PageOptions {
 
 /// Encodings: times and durations delta-packed, ids plain (random bits do not compress), labels
 /// dictionary-encoded; zstd 1 at flush, 3 once merged.
-pub(super) fn properties(data_set: DataSet, level: u32) -> WriterProperties {
+/// `dense` are the attribute keys with columns of their own: where a dictionary pays, it is written
+/// without the general writer.
+pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> WriterProperties {
     let zstd = ZstdLevel::try_new(zstd_level(level)).unwrap_or_default();
     let metadata = vec![KeyValue::new(
         "headrope.schema_version".to_owned(),
@@ -60,6 +63,10 @@ pub(super) fn properties(data_set: DataSet, level: u32) -> WriterProperties {
             }
             _ => {}
         }
+    }
+    for key in dense {
+        let path = ColumnPath::new(vec![column_name(key)]);
+        builder = builder.set_column_dictionary_enabled(path, false);
     }
     builder.build()
 }

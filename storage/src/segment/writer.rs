@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
-use arrow::compute::interleave;
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::compute::{cast, interleave};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use headrope_model::{DataSet, schema};
 use parquet::arrow::ArrowWriter;
@@ -16,8 +18,10 @@ use parquet::arrow::arrow_writer::{
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::labels::{self, PageOptions, Sorted};
 use super::unify::{Pick, Unified};
-use super::{labels, paths, properties};
+use super::{paths, properties};
+use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files::{self, io};
 use crate::live::{range_of, time_columns};
@@ -32,7 +36,11 @@ pub(super) struct SegmentWriter {
     dir: PathBuf,
     path: PathBuf,
     meta: SegmentMeta,
-    schema: SchemaRef,
+    /// The columns of batches.
+    stored: SchemaRef,
+    /// Attribute keys with columns of their own, sorted.
+    dense: Vec<String>,
+    tally: Tally,
     file: SerializedFileWriter<File>,
     writers: ArrowRowGroupWriterFactory,
     /// The leaf columns of the file.
@@ -42,7 +50,13 @@ pub(super) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    pub(super) fn create(dir: &Path, data_set: DataSet, level: u32) -> Result<Self, StorageError> {
+    /// `dense` are the attribute keys that get columns of their own, sorted.
+    pub(super) fn create(
+        dir: &Path,
+        data_set: DataSet,
+        level: u32,
+        dense: Vec<String>,
+    ) -> Result<Self, StorageError> {
         let id = ulid::Ulid::new().to_string();
         let (path, index_path) = paths(dir, data_set, &id);
         let temporary = files::temporary(&path);
@@ -50,11 +64,11 @@ impl SegmentWriter {
         // Without the embedded Arrow schema, readers see plain Parquet types: dictionaries are how
         // rows are written, not what they are.
         let options = ArrowWriterOptions::new()
-            .with_properties(properties::properties(data_set, level))
+            .with_properties(properties::properties(data_set, level, &dense))
             .with_skip_arrow_metadata(true);
-        let schema = schema::stored(data_set);
+        let stored = schema::stored(data_set);
         let (file, writers) =
-            ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options)?
+            ArrowWriter::try_new_with_options(file, file_schema(&stored, &dense), options)?
                 .into_serialized_writer()?;
         let leaves = file.schema_descr().columns().to_vec();
         let index = match data_set {
@@ -74,22 +88,45 @@ impl SegmentWriter {
         };
         let dir = dir.to_owned();
         let services = Some(BTreeSet::new());
-        Ok(Self { dir, path, meta, schema, file, writers, leaves, index, services })
+        let tally = Tally::new();
+        Ok(Self { dir, path, meta, stored, dense, tally, file, writers, leaves, index, services })
     }
 
-    /// Appends the picked rows of batches in the stored schema as one row group.
-    pub(super) fn push(
+    /// Appends the picked rows of batches in the stored schema as one row group. `census` is of the
+    /// same batches, if they have attributes.
+    pub(super) fn push<'a>(
         &mut self,
-        batches: &[&RecordBatch],
+        batches: &[&'a RecordBatch],
+        census: Option<&Census<'a>>,
         picks: &[Pick],
     ) -> Result<(), StorageError> {
+        let mut split = match census {
+            Some(census) => {
+                let promoted = dense::promoted(self.meta.data_set);
+                Some(dense::split(census, batches, picks, &self.dense, promoted)?)
+            }
+            None => None,
+        };
         let number = self.file.flushed_row_groups().len();
         let general = self.writers.create_column_writers(number)?;
         let mut writers = self.leaves.iter().cloned().zip(general).peekable();
         let options = properties::pages(self.meta.level);
         let mut group = self.file.next_row_group()?;
         let mut text = Text::default();
-        for (at, field) in self.schema.fields().iter().enumerate() {
+        for (at, field) in self.stored.fields().iter().enumerate() {
+            if field.name() == WHOLE
+                && let Some(split) = &split
+            {
+                let rest: ArrayRef = Arc::new(split.rest.clone());
+                write_array(&mut group, &mut writers, &rest_field(), &rest)?;
+                if self.meta.data_set == DataSet::Logs {
+                    let arrays =
+                        batches.iter().map(|b| column(b, at)).collect::<Result<Vec<_>, _>>()?;
+                    let whole = interleave(&arrays, picks)?;
+                    text.note(WHOLE, cast(&whole, &schema::attributes_type())?);
+                }
+                continue;
+            }
             let is_label = matches!(field.data_type(), DataType::Dictionary(..));
             if is_label && let Some((leaf, _)) = writers.peek() {
                 let column = Unified::of(batches, at)?;
@@ -111,7 +148,13 @@ impl SegmentWriter {
             self.meta.note(field.name(), &array);
             text.note(field.name(), array);
         }
+        for cells in split.iter_mut().flat_map(|split| &mut split.dense) {
+            write_dense(&mut group, &mut writers, cells, options)?;
+        }
         group.close()?;
+        if let Some(Split { tally, .. }) = split {
+            self.tally.add(&tally);
+        }
         self.meta.rows += u64::try_from(picks.len()).unwrap_or(u64::MAX);
         if let Some(index) = &mut self.index {
             text.index(index)?;
@@ -122,6 +165,9 @@ impl SegmentWriter {
     /// Completes, syncs and names the files.
     pub(super) fn finish(mut self) -> Result<SegmentMeta, StorageError> {
         let temporary = files::temporary(&self.path);
+        for entry in self.tally.write() {
+            self.file.append_key_value_metadata(entry);
+        }
         let file = self.file.into_inner()?;
         file.sync_all().map_err(io("sync", &temporary))?;
         self.meta.bytes = file.metadata().map_err(io("stat", &temporary))?.len();
@@ -133,6 +179,45 @@ impl SegmentWriter {
         self.meta.services = self.services.map(|names| names.into_iter().collect());
         Ok(self.meta)
     }
+}
+
+/// The columns of a file: those of batches, with the attributes taken apart.
+fn file_schema(stored: &Schema, dense: &[String]) -> SchemaRef {
+    let whole = stored.fields().iter().map(|field| match field.name() == WHOLE {
+        true => Arc::new(rest_field()),
+        false => Arc::clone(field),
+    });
+    let column = |key: &String| Arc::new(Field::new(dense::column_name(key), DataType::Utf8, true));
+    Arc::new(Schema::new(whole.chain(dense.iter().map(column)).collect::<Vec<_>>()))
+}
+
+fn rest_field() -> Field {
+    Field::new(dense::REST, DataType::Utf8, true)
+}
+
+/// Writes a dense column: with a dictionary if one pays.
+fn write_dense(
+    group: &mut SerializedRowGroupWriter<'_, File>,
+    writers: &mut Peekable<impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>>,
+    cells: &mut Cells<'_>,
+    options: PageOptions,
+) -> Result<(), StorageError> {
+    if cells.repeats()
+        && let Some((leaf, _)) = writers.peek()
+    {
+        cells.sort();
+        let values = Sorted(std::mem::take(&mut cells.values));
+        let written = labels::write(leaf, &cells.codes, &values, options)?;
+        cells.values = values.0;
+        if let Some((bytes, close)) = written {
+            group.append_column(&bytes, close)?;
+            drop(writers.next());
+            return Ok(());
+        }
+    }
+    let array: ArrayRef = Arc::new(cells.array());
+    let field = Field::new("", DataType::Utf8, true);
+    write_array(group, writers, &field, &array)
 }
 
 fn column(batch: &RecordBatch, at: usize) -> Result<&dyn Array, ArrowError> {

@@ -1,77 +1,185 @@
 //! Attribute maps.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, MapArray, StructArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
+use hashbrown::HashTable;
 use headrope_model::attr;
 use headrope_model::schema;
 
 use super::Declined;
 use super::cells::Text;
+use super::label;
 use super::promoted::Place;
 use crate::wire::{AnyValue, KeyValue, NotPlain};
 
 /// Levels of lists and maps in a value; more is left to the reference.
 pub(super) const MAX_DEPTH: u32 = 32;
 
-/// What is known of an attribute key.
-#[derive(Debug)]
-struct Key {
-    text: Box<str>,
-    place: Option<Place>,
-}
-
-/// An attribute map column.
+/// An attribute map column: keys and values as codes.
 #[derive(Debug)]
 pub(super) struct Attributes {
     offsets: Vec<i32>,
-    keys: Text,
-    values: Text,
-    seen: HashMap<Box<[u8]>, Key, foldhash::fast::FixedState>,
+    keys: Keys,
+    values: Values,
+}
+
+/// The keys of entries.
+#[derive(Debug)]
+struct Keys {
+    codes: Vec<i32>,
+    texts: Text,
+    code_of: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>,
+    known: Vec<Key>,
+    last: usize,
     places: &'static HashMap<&'static str, Place>,
+}
+
+/// What is known of an attribute key.
+#[derive(Debug)]
+struct Key {
+    text: Box<[u8]>,
+    place: Option<Place>,
+    /// The key that followed the last time: records of one kind have the same keys.
+    next: usize,
+}
+
+impl Keys {
+    /// Appends a key; returns where else its value belongs.
+    fn push(&mut self, key: &[u8]) -> Result<Option<Place>, Declined> {
+        let expected = self.known.get(self.last).map_or(0, |last| last.next);
+        let found = match self.known.get(expected) {
+            Some(known) if *known.text == *key => expected,
+            _ => self.look_up(key)?,
+        };
+        if let Some(last) = self.known.get_mut(self.last) {
+            last.next = found;
+        }
+        self.last = found;
+        self.codes.push(i32::try_from(found).unwrap_or(i32::MAX));
+        Ok(self.known.get(found).and_then(|known| known.place))
+    }
+
+    fn look_up(&mut self, key: &[u8]) -> Result<usize, Declined> {
+        if let Some(found) = self.code_of.get(key) {
+            return Ok(*found);
+        }
+        let text = std::str::from_utf8(key)?;
+        let code = self.known.len();
+        let place = self.places.get(text).copied();
+        self.texts.push(text);
+        self.known.push(Key { text: key.into(), place, next: 0 });
+        self.code_of.insert(key.into(), code);
+        Ok(code)
+    }
+}
+
+/// The values of entries as canonical JSON, each distinct one once.
+#[derive(Debug)]
+struct Values {
+    codes: Vec<i32>,
+    texts: Text,
+    code_of: HashTable<i32>,
+    hasher: foldhash::fast::FixedState,
+    scratch: String,
+}
+
+/// What a canonical value is found by: a string without escapes by what is between its quotes, so that
+/// it can be looked up as it was received.
+fn essence(canonical: &str) -> &[u8] {
+    let inner = canonical.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    inner.unwrap_or(canonical).as_bytes()
+}
+
+impl Values {
+    fn push(&mut self, value: AnyValue<'_>) -> Result<(), Declined> {
+        let code = match value {
+            // Text that needs escapes does not stand between quotes as it was received.
+            AnyValue::Str(raw) if !attr::needs_escapes(raw) => match self.find(raw, true) {
+                Some(code) => code,
+                None => self.add(value)?,
+            },
+            other => self.add(other)?,
+        };
+        self.codes.push(code);
+        Ok(())
+    }
+
+    /// The code of a value by its essence; a string and a number may share one.
+    fn find(&self, essence_of: &[u8], is_string: bool) -> Option<i32> {
+        let equal = |code: &i32| {
+            let text = self.texts.get(*code);
+            text.starts_with('"') == is_string && essence(text) == essence_of
+        };
+        self.code_of.find(self.hasher.hash_one(essence_of), equal).copied()
+    }
+
+    /// Writes a value and gives it a code, unless it has one.
+    fn add(&mut self, value: AnyValue<'_>) -> Result<i32, Declined> {
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        push_value(value, MAX_DEPTH, &mut text)?;
+        let code = match self.find(essence(&text), text.starts_with('"')) {
+            Some(code) => code,
+            None => {
+                let code = i32::try_from(self.texts.len()).unwrap_or(i32::MAX);
+                self.texts.push(&text);
+                let (texts, hasher) = (&self.texts, &self.hasher);
+                let hash = |code: &i32| hasher.hash_one(essence(texts.get(*code)));
+                self.code_of.insert_unique(hasher.hash_one(essence(&text)), code, hash);
+                code
+            }
+        };
+        self.scratch = text;
+        Ok(code)
+    }
 }
 
 impl Attributes {
     /// `places` says which keys have a column of their own.
     pub(super) fn new(places: &'static HashMap<&'static str, Place>) -> Self {
-        Self {
-            offsets: vec![0],
-            keys: Text::new(),
-            values: Text::new(),
-            seen: HashMap::default(),
+        let keys = Keys {
+            codes: Vec::new(),
+            texts: Text::new(),
+            code_of: HashMap::default(),
+            known: Vec::new(),
+            last: 0,
             places,
-        }
+        };
+        let values = Values {
+            codes: Vec::new(),
+            texts: Text::new(),
+            code_of: HashTable::new(),
+            hasher: foldhash::fast::FixedState::default(),
+            scratch: String::new(),
+        };
+        Self { offsets: vec![0], keys, values }
     }
 
     /// Appends an attribute to the current row; returns where else it belongs.
     pub(super) fn push(&mut self, pair: &KeyValue<'_>) -> Result<Option<Place>, Declined> {
-        if !self.seen.contains_key(pair.key) {
-            let text = std::str::from_utf8(pair.key)?;
-            let key = Key { text: text.into(), place: self.places.get(text).copied() };
-            self.seen.insert(pair.key.into(), key);
-        }
-        let Some(key) = self.seen.get(pair.key) else { return Err(NotPlain.into()) };
-        self.keys.push(&key.text);
-        push_value(pair.value, MAX_DEPTH, self.values.open())?;
-        self.values.end();
-        Ok(key.place)
+        let place = self.keys.push(pair.key)?;
+        self.values.push(pair.value)?;
+        Ok(place)
     }
 
     /// Ends the current row.
     pub(super) fn end(&mut self) {
-        self.offsets.push(i32::try_from(self.keys.len()).unwrap_or(i32::MAX));
+        self.offsets.push(i32::try_from(self.keys.codes.len()).unwrap_or(i32::MAX));
     }
 
     pub(super) fn finish(mut self) -> Result<ArrayRef, ArrowError> {
         self.offsets.shrink_to_fit();
-        let (keys, values) = (self.keys.finish(None)?, self.values.finish(None)?);
-        let fields = schema::attribute_entry();
+        let keys = label::coded(self.keys.codes, self.keys.texts)?;
+        let values = label::coded(self.values.codes, self.values.texts)?;
+        let fields = schema::stored_attribute_entry();
         let entry = Field::new("key_value", DataType::Struct(fields.clone()), false);
-        let entries = StructArray::try_new(fields, vec![Arc::new(keys), Arc::new(values)], None)?;
+        let entries = StructArray::try_new(fields, vec![keys, values], None)?;
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         Ok(Arc::new(MapArray::try_new(Arc::new(entry), offsets, entries, None, false)?))
     }

@@ -42,6 +42,14 @@ impl Text {
         self.offsets.len() - 1
     }
 
+    /// The text of an ended cell; empty if there is no such.
+    pub(super) fn get(&self, cell: i32) -> &str {
+        let cell = usize::try_from(cell).unwrap_or(usize::MAX - 1);
+        let at = |cell: usize| self.offsets.get(cell).and_then(|o| usize::try_from(*o).ok());
+        let range = at(cell).zip(at(cell.saturating_add(1)));
+        range.and_then(|(from, to)| self.text.get(from..to)).unwrap_or_default()
+    }
+
     /// Columns stay in memory for a while: what they were given to grow is given back.
     pub(super) fn finish(mut self, nulls: Option<NullBuffer>) -> Result<StringArray, ArrowError> {
         self.offsets.shrink_to_fit();

@@ -85,6 +85,13 @@ pub(super) fn none(rows: usize) -> ArrayRef {
     arrow::array::new_null_array(&schema::label_type(), rows)
 }
 
+/// A dictionary-encoded column of codes into texts, without nulls.
+pub(super) fn coded(mut codes: Vec<i32>, texts: Text) -> Result<ArrayRef, ArrowError> {
+    codes.shrink_to_fit();
+    let codes = Int32Array::try_new(ScalarBuffer::from(codes), None)?;
+    dictionary(codes, texts.finish(None)?)
+}
+
 fn dictionary(codes: Int32Array, values: StringArray) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(codes, Arc::new(values))?))
 }

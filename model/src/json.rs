@@ -1,15 +1,20 @@
-//! Members of a JSON object that Headrope wrote itself, without building a tree.
+//! Members of a JSON object that Headrope wrote itself (see [`crate::attr`]), without building a tree.
+
+use std::borrow::Cow;
+
+use crate::attr;
 
 /// Members of the object in `text` as slices `(key with its quotes, value)`, until the text ends or
 /// stops being an object.
-pub(crate) fn members(text: &str) -> Members<'_> {
+#[must_use]
+pub fn members(text: &str) -> Members<'_> {
     let rest = text.trim_start().strip_prefix('{').unwrap_or_default();
     Members { rest }
 }
 
 /// Iterator over the members of an object.
 #[derive(Debug, Clone)]
-pub(crate) struct Members<'a> {
+pub struct Members<'a> {
     rest: &'a str,
 }
 
@@ -25,6 +30,18 @@ impl<'a> Iterator for Members<'a> {
         let (value, rest) = rest.split_at_checked(value_end)?;
         self.rest = rest;
         Some((key, value))
+    }
+}
+
+/// The attribute key that [`attr::push_key`] wrote as `quoted`.
+#[must_use]
+pub fn key(quoted: &str) -> Cow<'_, str> {
+    match attr::plain(quoted) {
+        Cow::Borrowed(key) => Cow::Borrowed(key.strip_prefix('$').unwrap_or(key)),
+        Cow::Owned(key) => match key.strip_prefix('$') {
+            Some(key) => Cow::Owned(key.to_owned()),
+            None => Cow::Owned(key),
+        },
     }
 }
 
@@ -74,4 +91,29 @@ fn value_end(text: &str) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn members_are_what_was_written(pairs in prop::collection::vec((any::<String>(), any::<String>()), 0..5)) {
+            let mut text = String::from("{");
+            for (at, (k, v)) in pairs.iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                attr::push_key(k, &mut text);
+                text.push(':');
+                attr::push_str(v, &mut text);
+            }
+            text.push('}');
+            let found: Vec<(String, String)> =
+                members(&text).map(|(k, v)| (key(k).into_owned(), attr::plain(v).into_owned())).collect();
+            prop_assert_eq!(found, pairs);
+        }
+    }
 }
