@@ -25,7 +25,7 @@ use crate::pack::Packers;
 use crate::shared::{Receipt, Shared};
 use crate::snapshot::Snapshot;
 use crate::state::{Budget, Room, State};
-use crate::{background, backlog, compact, encode, files, flush, recover};
+use crate::{background, backlog, compact, encode, files, flush, recover, retention};
 
 /// Room taken per uncompressed byte: the bytes, the decoded structs, the rows and the log payload.
 const ROOM_PER_BYTE: usize = 4;
@@ -51,7 +51,7 @@ pub struct Engine {
     /// The log thread, which ends when the queue is closed, and the encoding thread, when the backlog
     /// is.
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 impl Engine {
@@ -79,7 +79,7 @@ impl Engine {
             stop,
             tasks: Mutex::new(tasks),
             threads: Mutex::new(vec![committer, encoder]),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         }))
     }
 
@@ -88,7 +88,8 @@ impl Engine {
         let segments_dir = config.data_dir.join("segments");
         files::create_dir(&log_dir)?;
         files::create_dir(&segments_dir)?;
-        let catalog = Catalog::open(&config.data_dir.join("catalog.sqlite")).await?;
+        let in_use = !files::list(&segments_dir, "parquet")?.is_empty();
+        let catalog = Catalog::open(&config.data_dir.join("catalog.sqlite"), in_use).await?;
         files::sync_dir(&config.data_dir)?;
         let (watermark, metas) = catalog.load().await?;
         recover::check_segments(&segments_dir, &metas)?;
@@ -203,6 +204,20 @@ impl Engine {
         compact::run(&self.shared).await
     }
 
+    /// Drops whole segments that are past their signal's limits; returns how many.
+    ///
+    /// # Errors
+    /// When the catalog cannot be written; the segments stay.
+    pub async fn expire(&self) -> Result<usize, StorageError> {
+        retention::run(&self.shared).await
+    }
+
+    /// Looks at the room on the disk: refuses submissions while there is too little, and takes them
+    /// again when there is enough.
+    pub fn check_disk(&self) {
+        background::check_disk(&self.shared);
+    }
+
     /// Whether the engine takes writes; otherwise why not.
     ///
     /// # Errors
@@ -245,6 +260,14 @@ impl Engine {
             Family::gauge("headrope_memory_budget_bytes", "Memory budget.").with(Vec::new(), limit),
         ]);
         families
+    }
+
+    /// Gives the directory up without closing anything, as a process that dies does; nothing may be
+    /// done with the engine afterwards. For tests of recovery.
+    pub fn release_lock(&self) {
+        self.shared.refuse(RefuseReason::ShuttingDown);
+        self.queue.lock().take();
+        self.lock.lock().take();
     }
 
     /// Stops taking submissions, flushes, and closes the files.

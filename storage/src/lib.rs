@@ -23,6 +23,8 @@ mod commit;
 mod compact;
 pub mod config;
 mod counts;
+mod covers;
+pub mod disk;
 mod encode;
 pub mod engine;
 mod entry;
@@ -44,6 +46,7 @@ pub mod text;
 pub mod wire;
 
 pub use config::{Durability, StorageConfig};
+pub use covers::Covers;
 pub use engine::{Engine, Permit};
 pub use error::{AppendError, StorageError};
 pub use export::{Export, Submission};

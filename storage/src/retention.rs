@@ -72,6 +72,8 @@ mod tests {
             max_time,
             services: None,
             index_bytes: None,
+            checksum: None,
+            covers: None,
         };
         let all = [
             meta("old", DataSet::Logs, 89),

@@ -5,6 +5,7 @@
 //! (how rows are skipped), `machine` (what all questions share), `gate` (how many run).
 
 mod catalog;
+mod checked;
 mod config;
 mod fault;
 mod gate;

@@ -39,6 +39,7 @@ use headrope_storage::text::RowSet;
 use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::RowSelection;
 
+use super::checked::{CheckedReaders, Pin};
 use super::ids::IdFilter;
 use crate::function::hex;
 
@@ -68,10 +69,6 @@ pub(crate) struct Scan {
     pub(crate) files: Vec<File>,
     pub(crate) live: Vec<RecordBatch>,
 }
-
-/// Keeps a segment's files until the plan is dropped.
-#[derive(Debug)]
-struct Pin(#[expect(dead_code, reason = "held, not read")] Arc<Segment>);
 
 impl Scan {
     pub(crate) fn plan(mut self, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
@@ -120,10 +117,10 @@ impl Scan {
         let scanned = schema::scanned(self.data_set);
         let url = ObjectStoreUrl::local_filesystem();
         let runtime = state.runtime_env();
-        let reader = CachedParquetFileReaderFactory::new(
+        let reader = CheckedReaders(CachedParquetFileReaderFactory::new(
             runtime.object_store(&url)?,
             runtime.cache_manager.get_file_metadata_cache(),
-        );
+        ));
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()

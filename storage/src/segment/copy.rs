@@ -14,7 +14,9 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::writer::SerializedFileWriter;
 
 use super::writer::MAX_SERVICES;
+use super::output::{self, Origin, Sink};
 use super::{paths, properties};
+use crate::disk;
 use crate::error::StorageError;
 use crate::files::{self, io};
 use crate::snapshot::SegmentMeta;
@@ -28,7 +30,7 @@ struct Input {
 
 impl Input {
     fn open(path: PathBuf) -> Result<Self, StorageError> {
-        let file = File::open(&path).map_err(io("open", &path))?;
+        let file = disk::open(&path).map_err(io("open", &path))?;
         let footer = ParquetMetaDataReader::new()
             .with_page_index_policy(PageIndexPolicy::Required)
             .parse_and_finish(&file)?;
@@ -65,33 +67,35 @@ pub(super) fn copy(
     }
     let id = ulid::Ulid::new().to_string();
     let (path, _) = paths(dir, data_set, &id);
-    let temporary = files::temporary(&path);
-    let file = File::create(&temporary).map_err(io("create", &temporary))?;
+    let file = output::create(&path)?;
     let properties = Arc::new(properties::properties(data_set, level));
     let mut output = SerializedFileWriter::new(file, first, properties)?;
     for input in &inputs {
         append(&mut output, input)?;
     }
-    let file = output.into_inner()?;
-    file.sync_all().map_err(io("sync", &temporary))?;
-    let bytes = file.metadata().map_err(io("stat", &temporary))?.len();
-    files::publish(&path)?;
-    files::sync_dir(dir)?;
-    Ok(Some(SegmentMeta {
-        id,
+    let meta = SegmentMeta {
+        id: id.clone(),
         data_set,
         level,
         rows,
-        bytes,
+        bytes: 0,
         min_time: metas.iter().map(|m| m.min_time).min().unwrap_or(i64::MIN),
         max_time: metas.iter().map(|m| m.max_time).max().unwrap_or(i64::MAX),
         services: services(metas),
         index_bytes: None,
-    }))
+        checksum: None,
+        covers: None,
+    };
+    let named = || {
+        let meta = output::finish(output, meta, &Origin::merged(metas))?;
+        files::sync_dir(dir)?;
+        Ok(meta)
+    };
+    named().map(Some).inspect_err(|_| output::discard(dir, data_set, &id))
 }
 
 /// Appends every row group of an input.
-fn append(output: &mut SerializedFileWriter<File>, input: &Input) -> Result<(), StorageError> {
+fn append(output: &mut SerializedFileWriter<Sink>, input: &Input) -> Result<(), StorageError> {
     let damaged = |detail: &str| StorageError::Corrupt {
         path: input.path.clone(),
         offset: 0,

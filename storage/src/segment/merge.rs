@@ -18,9 +18,11 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 
+use super::output::Origin;
 use super::properties::ROW_GROUP_ROWS;
 use super::unify::Pick;
 use super::writer::SegmentWriter;
+use crate::disk;
 use crate::error::StorageError;
 use crate::files::io;
 use crate::snapshot::SegmentMeta;
@@ -38,9 +40,10 @@ pub(super) fn merge(
     data_set: DataSet,
     level: u32,
     inputs: &[PathBuf],
+    origin: Origin,
 ) -> Result<SegmentMeta, StorageError> {
     let stored = schema::stored(data_set);
-    let mut writer = SegmentWriter::create(dir, data_set, level)?;
+    let mut writer = SegmentWriter::create(dir, data_set, level, origin)?;
     let converter = Arc::new(converter(data_set, &stored)?);
     let mut merge = Merge { cursors: Vec::new(), heap: BinaryHeap::new() };
     for path in inputs {
@@ -106,7 +109,7 @@ impl Cursor {
         stored: &SchemaRef,
         converter: &Arc<RowConverter>,
     ) -> Result<Self, StorageError> {
-        let file = File::open(path).map_err(io("open", path))?;
+        let file = disk::open(path).map_err(io("open", path))?;
         let metadata = with_dictionaries(&file, stored)?;
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_batch_size(INPUT_ROWS)

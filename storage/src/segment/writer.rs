@@ -1,7 +1,6 @@
 //! Writing one segment from rows picked in segment order.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
@@ -17,9 +16,10 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::unify::{Pick, Unified};
+use super::output::{self, Origin, Sink};
 use super::{labels, paths, properties};
 use crate::error::StorageError;
-use crate::files::{self, io};
+use crate::files;
 use crate::live::{range_of, time_columns};
 use crate::snapshot::SegmentMeta;
 use crate::text::TextIndexBuilder;
@@ -30,10 +30,10 @@ pub(super) const MAX_SERVICES: usize = 256;
 /// A segment being written.
 pub(super) struct SegmentWriter {
     dir: PathBuf,
-    path: PathBuf,
     meta: SegmentMeta,
+    origin: Origin,
     schema: SchemaRef,
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<Sink>,
     writers: ArrowRowGroupWriterFactory,
     /// The leaf columns of the file.
     leaves: Vec<ColumnDescPtr>,
@@ -42,11 +42,15 @@ pub(super) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    pub(super) fn create(dir: &Path, data_set: DataSet, level: u32) -> Result<Self, StorageError> {
+    pub(super) fn create(
+        dir: &Path,
+        data_set: DataSet,
+        level: u32,
+        origin: Origin,
+    ) -> Result<Self, StorageError> {
         let id = ulid::Ulid::new().to_string();
         let (path, index_path) = paths(dir, data_set, &id);
-        let temporary = files::temporary(&path);
-        let file = File::create(&temporary).map_err(io("create", &temporary))?;
+        let file = output::create(&path)?;
         // Without the embedded Arrow schema, readers see plain Parquet types: dictionaries are how
         // rows are written, not what they are.
         let options = ArrowWriterOptions::new()
@@ -71,10 +75,12 @@ impl SegmentWriter {
             max_time: i64::MIN,
             services: None,
             index_bytes: None,
+            checksum: None,
+            covers: None,
         };
         let dir = dir.to_owned();
         let services = Some(BTreeSet::new());
-        Ok(Self { dir, path, meta, schema, file, writers, leaves, index, services })
+        Ok(Self { dir, meta, origin, schema, file, writers, leaves, index, services })
     }
 
     /// Appends the picked rows of batches in the stored schema as one row group.
@@ -119,19 +125,20 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Completes, syncs and names the files.
+    /// Completes, syncs and names the files; the index first, so that a segment with a name has it.
+    /// After an error neither stays.
     pub(super) fn finish(mut self) -> Result<SegmentMeta, StorageError> {
-        let temporary = files::temporary(&self.path);
-        let file = self.file.into_inner()?;
-        file.sync_all().map_err(io("sync", &temporary))?;
-        self.meta.bytes = file.metadata().map_err(io("stat", &temporary))?.len();
-        files::publish(&self.path)?;
-        if let Some(index) = self.index {
-            self.meta.index_bytes = Some(index.finish()?);
-        }
-        files::sync_dir(&self.dir)?;
-        self.meta.services = self.services.map(|names| names.into_iter().collect());
-        Ok(self.meta)
+        let (dir, data_set, id) = (self.dir.clone(), self.meta.data_set, self.meta.id.clone());
+        let named = || {
+            if let Some(index) = self.index {
+                self.meta.index_bytes = Some(index.finish()?);
+            }
+            self.meta.services = self.services.map(|names| names.into_iter().collect());
+            let meta = output::finish(self.file, self.meta, &self.origin)?;
+            files::sync_dir(&self.dir)?;
+            Ok(meta)
+        };
+        named().inspect_err(|_| output::discard(&dir, data_set, &id))
     }
 }
 
@@ -142,7 +149,7 @@ fn column(batch: &RecordBatch, at: usize) -> Result<&dyn Array, ArrowError> {
 
 /// Writes an array with the general writers, one per leaf column.
 fn write_array(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
     writers: &mut impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>,
     field: &Field,
     array: &ArrayRef,
