@@ -100,7 +100,7 @@ impl Catalog {
         let wanted: i64 =
             sqlx::query_scalar("SELECT digest FROM watermark").fetch_one(&mut *tx).await?;
         if digest(&mut tx).await? != wanted.cast_unsigned() {
-            let detail = "its rows are not those that were committed".to_owned();
+            let detail = "its rows are not those that were committed; `headrope admin rebuild-catalog` makes it anew".to_owned();
             return Err(StorageError::Corrupt { path: self.path.clone(), offset: 0, detail });
         }
         let rows = sqlx::query("SELECT * FROM segment ORDER BY min_time, id")

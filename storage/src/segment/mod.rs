@@ -20,7 +20,7 @@ use arrow::array::RecordBatch;
 use headrope_model::DataSet;
 
 pub(crate) use checksum::Checksums;
-pub(crate) use output::{Label, Origin, discard};
+pub(crate) use output::{KEY as LABEL_KEY, Label, Origin, discard};
 use writer::SegmentWriter;
 
 use crate::error::StorageError;

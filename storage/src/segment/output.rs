@@ -19,7 +19,7 @@ use crate::snapshot::SegmentMeta;
 pub(super) type Sink = ChecksumWriter<Temporary>;
 
 /// Key of what a segment says of itself.
-pub(super) const KEY: &str = "headrope.segment";
+pub(crate) const KEY: &str = "headrope.segment";
 
 /// What a segment's rows are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,9 +13,12 @@ use headrope_model::DataSet;
 use headrope_storage::{Engine, Snapshot, StorageError, Submission};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 
 use crate::config;
 use crate::disk::{Fault, FaultDisk};
+use crate::flips::copy;
 use crate::rows::{self, Kind, Record};
 
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ enum Step {
     Kill,
     /// The power goes between two operations.
     PowerCut,
+    /// The process dies, and the catalog is lost.
+    LoseCatalog,
     Restart,
 }
 
@@ -44,6 +49,7 @@ fn step() -> impl Strategy<Value = Planned> {
         1 => Just(Step::Expire),
         1 => Just(Step::Kill),
         1 => Just(Step::PowerCut),
+        1 => Just(Step::LoseCatalog),
         1 => Just(Step::Restart),
     ];
     let fault = prop_oneof![
@@ -71,8 +77,9 @@ struct Model {
     acknowledged: BTreeSet<Record>,
     /// Nothing is promised of these.
     unknown: BTreeSet<Record>,
-    expired: bool,
-    refused: usize,
+    /// Dropped by retention.
+    dropped: BTreeSet<Record>,
+    dice: ChaCha8Rng,
 }
 
 impl Model {
@@ -93,8 +100,8 @@ impl Model {
             next: 0,
             acknowledged: BTreeSet::new(),
             unknown: BTreeSet::new(),
-            expired: false,
-            refused: 0,
+            dropped: BTreeSet::new(),
+            dice: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
@@ -115,6 +122,18 @@ impl Model {
             Step::PowerCut => {
                 self.disk.cut_power();
                 self.power_on().await;
+            }
+            Step::LoseCatalog => {
+                self.disk.disarm();
+                let left = self.root.path().join(self.dirs.to_string());
+                copy(&self.dir, &left);
+                self.engine.release_lock();
+                self.dir = left;
+                self.dirs += 1;
+                self.rebuild().await;
+                let image = self.root.path().join(self.dirs.to_string());
+                self.disk = FaultDisk::under(&self.dir, image, self.seed ^ self.dirs as u64);
+                self.engine = Engine::open(config(&self.dir)).await.unwrap();
             }
             Step::Restart => {
                 self.note(self.engine.shutdown().await);
@@ -142,7 +161,6 @@ impl Model {
         let records = ids.iter().map(|id| (kind, *id));
         let submission: Submission = rows::request(kind, &ids, old);
         let Ok(permit) = self.engine.admit(submission.payload().len()) else {
-            self.refused += 1;
             return;
         };
         match self.engine.append(permit, submission).await {
@@ -162,7 +180,7 @@ impl Model {
             Ok(_) => self.unknown.retain(|record| !doomed.contains(record)),
             Err(_) => self.unknown.extend(doomed.iter().copied()),
         }
-        self.expired |= !doomed.is_empty();
+        self.dropped.extend(doomed);
     }
 
     async fn after_death(&mut self) {
@@ -196,7 +214,22 @@ impl Model {
         self.dirs += 1;
         let image = self.root.path().join(self.dirs.to_string());
         self.disk = FaultDisk::under(&self.dir, image, self.seed ^ self.dirs as u64);
+        if self.dice.random_ratio(1, 3) {
+            self.rebuild().await;
+        }
         self.engine = Engine::open(config(&self.dir)).await.unwrap();
+    }
+
+    /// The catalog is lost, and made anew. What retention dropped may come back.
+    async fn rebuild(&mut self) {
+        for name in ["catalog.sqlite", "catalog.sqlite-wal"] {
+            let path = self.dir.join(name);
+            if path.exists() {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        headrope_storage::rebuild_catalog(&self.dir).await.unwrap();
+        self.unknown.append(&mut self.dropped.clone());
     }
 
     async fn check(&self) {
@@ -210,7 +243,7 @@ impl Model {
         for record in &self.acknowledged {
             assert!(seen.contains_key(record), "{record:?} is lost; {fired:?}");
         }
-        if !self.expired {
+        if self.dropped.is_empty() {
             let spans = seen.keys().filter(|(kind, _)| *kind == Kind::Span).count();
             assert_eq!(rows::part_spans(&snapshot).unwrap(), spans as i64, "{fired:?}");
         }
