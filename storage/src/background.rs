@@ -44,6 +44,10 @@ pub(crate) async fn maintenance_loop(shared: Arc<Shared>, stop: CancellationToke
         }
         check_disk(&shared);
         note(&shared, "retention", retention::run(&shared).await.map(|_| ()));
+        if shared.refusing() == Some(RefuseReason::DiskFull) {
+            // A merge needs room before it gives any back.
+            continue;
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             result = compact::run(&shared) => note(&shared, "compaction", result),

@@ -25,7 +25,7 @@ use crate::pack::Packers;
 use crate::shared::{Receipt, Shared};
 use crate::snapshot::Snapshot;
 use crate::state::{Budget, Room, State};
-use crate::{background, backlog, compact, encode, files, flush, recover, retention};
+use crate::{background, backlog, compact, disk, encode, files, flush, recover, retention};
 
 /// Room taken per uncompressed byte: the bytes, the decoded structs, the rows and the log payload.
 const ROOM_PER_BYTE: usize = 4;
@@ -63,6 +63,7 @@ impl Engine {
         files::create_dir(&config.data_dir)?;
         let lock = files::lock(&config.data_dir)?;
         let shared = Arc::new(Self::recover(config).await?);
+        background::check_disk(&shared);
         let (sender, receiver) = commit::queue();
         let log = LogWriter::new(&shared.log_dir, shared.config.durability);
         let committer = commit::spawn(Arc::clone(&shared), receiver, log)
@@ -212,6 +213,10 @@ impl Engine {
         retention::run(&self.shared).await
     }
 
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Looks at the room on the disk: refuses submissions while there is too little, and takes them
     /// again when there is enough.
     pub fn check_disk(&self) {
@@ -250,6 +255,7 @@ impl Engine {
         let live = whole(self.shared.budget.live());
         let in_flight = whole(self.shared.budget.in_flight());
         let limit = whole(self.shared.config.memory_budget_bytes);
+        let disk_full = self.shared.refusing() == Some(RefuseReason::DiskFull);
         families.extend([
             segments,
             rows,
@@ -258,6 +264,10 @@ impl Engine {
                 .with(vec![("part", "live".to_owned())], live)
                 .with(vec![("part", "in_flight".to_owned())], in_flight),
             Family::gauge("headrope_memory_budget_bytes", "Memory budget.").with(Vec::new(), limit),
+            Family::gauge("headrope_disk_free_bytes", "Free space where the data directory is.")
+                .with(Vec::new(), disk::free_bytes(&self.shared.config.data_dir).unwrap_or(0)),
+            Family::gauge("headrope_refusing", "1 while no request is stored, by reason.")
+                .with(vec![("reason", "disk_full".to_owned())], u64::from(disk_full)),
         ]);
         families
     }

@@ -18,6 +18,7 @@
 
 mod background;
 mod backlog;
+mod backup;
 mod catalog;
 mod commit;
 mod compact;
@@ -46,6 +47,7 @@ mod state;
 pub mod text;
 pub mod wire;
 
+pub use backup::{Backup, Verified, backup, restore, verify};
 pub use config::{Durability, StorageConfig};
 pub use covers::Covers;
 pub use engine::{Engine, Permit};

@@ -1,6 +1,8 @@
 //! The engine on a disk that fails, loses power, fills up and rots.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
+#[path = "faults/backup.rs"]
+mod backup;
 #[path = "faults/disk.rs"]
 mod disk;
 #[path = "faults/flips.rs"]

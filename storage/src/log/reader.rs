@@ -38,6 +38,20 @@ pub(crate) struct Replayed {
 pub(crate) fn recover(
     dir: &Path,
     watermark: u64,
+    each: impl FnMut(Replayed) -> Result<(), StorageError>,
+) -> Result<Replay, StorageError> {
+    read(dir, watermark, true, each)
+}
+
+/// As [`recover`], but changes nothing.
+pub(crate) fn inspect(dir: &Path, watermark: u64) -> Result<Replay, StorageError> {
+    read(dir, watermark, false, |_| Ok(()))
+}
+
+fn read(
+    dir: &Path,
+    watermark: u64,
+    repair: bool,
     mut each: impl FnMut(Replayed) -> Result<(), StorageError>,
 ) -> Result<Replay, StorageError> {
     let paths = files::list(dir, EXTENSION)?;
@@ -51,13 +65,13 @@ pub(crate) fn recover(
             continue;
         }
         let bytes = disk::read(path).map_err(io("read", path))?;
-        let reader = FileReader { path, bytes: &bytes, successor };
+        let reader = FileReader { path, bytes: &bytes, successor, repair };
         expected = reader.read(expected, watermark, &mut replay, &mut each)?;
-        if path.exists() {
+        if repair && path.exists() {
             disk::File::open(path).and_then(|f| f.sync_data()).map_err(io("sync", path))?;
         }
     }
-    if !paths.is_empty() {
+    if repair && !paths.is_empty() {
         files::sync_dir(dir)?;
     }
     if let Some(next) = expected {
@@ -71,6 +85,8 @@ struct FileReader<'a> {
     bytes: &'a [u8],
     /// Number of the first entry of the next file.
     successor: Option<u64>,
+    /// Whether a damaged tail is cut off.
+    repair: bool,
 }
 
 impl FileReader<'_> {
@@ -161,6 +177,9 @@ impl FileReader<'_> {
         }
         let lost = self.bytes.len().saturating_sub(at);
         replay.cut_bytes += u64::try_from(lost).unwrap_or_default();
+        if !self.repair {
+            return Ok(());
+        }
         tracing::warn!(path = %self.path.display(), offset = at, bytes = lost, detail,
             "cut an unfinished write off the ingest log; it was never acknowledged");
         if at < FILE_HEADER {
