@@ -175,7 +175,7 @@ pub async fn restore(from: &Path, dir: &Path) -> Result<Backup, StorageError> {
         files::sync_dir(&part)?;
     }
     disk::rename(&unfinished, dir).map_err(io("rename to", dir))?;
-    sync_parent(dir)?;
+    files::sync_parent(dir)?;
     Ok(backup)
 }
 
@@ -264,13 +264,6 @@ fn finish(to: &Path, watermark: u64) -> Result<Backup, StorageError> {
         .map_err(|e| io("write", &path)(std::io::Error::other(e)))?;
     file.publish()?;
     files::sync_dir(to)?;
-    sync_parent(to)?;
+    files::sync_parent(to)?;
     Ok(backup)
-}
-
-fn sync_parent(path: &Path) -> Result<(), StorageError> {
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => files::sync_dir(parent),
-        None => files::sync_dir(Path::new(".")),
-    }
 }

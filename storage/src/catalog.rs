@@ -103,9 +103,8 @@ impl Catalog {
             let detail = "its rows are not those that were committed; `headrope admin rebuild-catalog` makes it anew".to_owned();
             return Err(StorageError::Corrupt { path: self.path.clone(), offset: 0, detail });
         }
-        let rows = sqlx::query("SELECT * FROM segment ORDER BY min_time, id")
-            .fetch_all(&mut *tx)
-            .await?;
+        let rows =
+            sqlx::query("SELECT * FROM segment ORDER BY min_time, id").fetch_all(&mut *tx).await?;
         let segments = rows.iter().map(decode).collect::<Result<_, _>>()?;
         drop(tx);
         Ok((self.watermark().await?, segments))

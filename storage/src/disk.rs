@@ -108,8 +108,7 @@ impl File {
     /// Creates a file, or empties the one that is there.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let faults = faults(path);
-        let file =
-            run(faults.as_deref(), &Op::Create(path), || std::fs::File::create(path))?;
+        let file = run(faults.as_deref(), &Op::Create(path), || std::fs::File::create(path))?;
         Ok(Self { file, path: path.to_owned(), at: 0, faults })
     }
 

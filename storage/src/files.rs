@@ -21,9 +21,26 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
     disk::sync_dir(dir).map_err(io("sync directory", dir))
 }
 
-/// Creates a directory and its parents.
+/// Makes the entry of a file or directory in its parent durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
+/// Creates a directory and its parents, durably.
 pub(crate) fn create_dir(dir: &Path) -> Result<(), StorageError> {
-    std::fs::create_dir_all(dir).map_err(io("create directory", dir))
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_dir(parent)?;
+    }
+    match std::fs::create_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(io("create directory", dir)(error))
+        }
+        _ => sync_parent(dir),
+    }
 }
 
 /// Removes a file; one that is already gone is fine.

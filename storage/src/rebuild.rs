@@ -82,7 +82,8 @@ pub async fn rebuild_catalog(dir: &Path) -> Result<Rebuilt, StorageError> {
     disk::rename(&new, &path).map_err(io("rename to", &path))?;
     files::sync_dir(dir)?;
     recover::check_segments(&segments_dir, &metas)?;
-    let left_out = left_out.iter().map(|f| segment::paths(&segments_dir, f.meta.data_set, &f.meta.id).0);
+    let left_out =
+        left_out.iter().map(|f| segment::paths(&segments_dir, f.meta.data_set, &f.meta.id).0);
     Ok(Rebuilt { listed: metas.len(), left_out: left_out.collect(), watermark, old })
 }
 
@@ -119,12 +120,11 @@ fn move_away(dir: &Path) -> Result<Option<PathBuf>, StorageError> {
 
 /// Reads what a segment says of itself, and checks all of it.
 fn read(path: &Path) -> Result<Found, StorageError> {
-    let corrupt = |detail: String| StorageError::Corrupt {
-        path: path.to_owned(),
-        offset: 0,
-        detail,
+    let corrupt =
+        |detail: String| StorageError::Corrupt { path: path.to_owned(), offset: 0, detail };
+    let older = || {
+        corrupt("an older version wrote it without saying which log entries it covers, so a catalog cannot be made from it".to_owned())
     };
-    let older = || corrupt("an older version wrote it without saying which log entries it covers, so a catalog cannot be made from it".to_owned());
     let file = disk::open(path).map_err(io("open", path))?;
     let bytes = file.metadata().map_err(io("stat", path))?.len();
     let sums = Checksums::open(&file, path, bytes)?.ok_or_else(older)?;
@@ -133,8 +133,8 @@ fn read(path: &Path) -> Result<Found, StorageError> {
     let pairs = footer.file_metadata().key_value_metadata();
     let label = pairs.into_iter().flatten().find(|pair| pair.key == segment::LABEL_KEY);
     let label = label.and_then(|pair| pair.value.as_deref()).ok_or_else(older)?;
-    let label: Label =
-        serde_json::from_str(label).map_err(|e| corrupt(format!("its label is unreadable: {e}")))?;
+    let label: Label = serde_json::from_str(label)
+        .map_err(|e| corrupt(format!("its label is unreadable: {e}")))?;
     let data_set = |name: &str| {
         let unknown = || corrupt(format!("unknown data set {name:?}"));
         DataSet::from_name(name).ok_or_else(unknown)

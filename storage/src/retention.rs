@@ -44,9 +44,8 @@ pub(crate) fn plan(config: &StorageConfig, now: i64, segments: &[SegmentMeta]) -
     for data_sets in SHARES {
         let limit = data_sets.first().and_then(|data_set| room(config, *data_set));
         let Some(limit) = limit else { continue };
-        let of_signal = |meta: &&SegmentMeta| {
-            data_sets.contains(&meta.data_set) && !dropped.contains(&meta.id)
-        };
+        let of_signal =
+            |meta: &&SegmentMeta| data_sets.contains(&meta.data_set) && !dropped.contains(&meta.id);
         let mut kept: Vec<_> = segments.iter().filter(of_signal).collect();
         kept.sort_by_key(|meta| (meta.max_time, &meta.id));
         let size = |meta: &SegmentMeta| meta.bytes + meta.index_bytes.unwrap_or(0);

@@ -48,10 +48,7 @@ struct CheckedReader {
 }
 
 /// Checks ranges, off the runtime unless they were checked before.
-async fn check(
-    segment: &Arc<Segment>,
-    ranges: Vec<Range<u64>>,
-) -> Result<(), ParquetError> {
+async fn check(segment: &Arc<Segment>, ranges: Vec<Range<u64>>) -> Result<(), ParquetError> {
     if segment.is_checked(&ranges) {
         return Ok(());
     }

@@ -139,7 +139,11 @@ fn corrupt(path: &Path, offset: u64, detail: impl Into<String>) -> StorageError 
     StorageError::Corrupt { path: path.to_owned(), offset, detail: detail.into() }
 }
 
-pub(super) fn read_at(file: &std::fs::File, path: &Path, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
+pub(super) fn read_at(
+    file: &std::fs::File,
+    path: &Path,
+    range: Range<u64>,
+) -> Result<Vec<u8>, StorageError> {
     let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; len];
     match file.read_exact_at(&mut bytes, range.start) {

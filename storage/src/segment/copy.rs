@@ -13,8 +13,8 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
 
-use super::writer::MAX_SERVICES;
 use super::output::{self, Origin, Sink};
+use super::writer::MAX_SERVICES;
 use super::{paths, properties};
 use crate::disk;
 use crate::error::StorageError;

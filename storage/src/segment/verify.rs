@@ -75,11 +75,8 @@ impl Checked {
 /// The checksums of a file, which must be those it was published with.
 fn open(file: &File, path: &Path, meta: &SegmentMeta) -> Result<Option<Checksums>, StorageError> {
     let Some(wanted) = meta.checksum else { return Ok(None) };
-    let corrupt = |offset, detail: String| StorageError::Corrupt {
-        path: path.to_owned(),
-        offset,
-        detail,
-    };
+    let corrupt =
+        |offset, detail: String| StorageError::Corrupt { path: path.to_owned(), offset, detail };
     match Checksums::open(file, path, meta.bytes)? {
         Some(sums) if sums.crc() == wanted => Ok(Some(sums)),
         Some(sums) => {

@@ -15,8 +15,8 @@ use parquet::arrow::arrow_writer::{
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::unify::{Pick, Unified};
 use super::output::{self, Origin, Sink};
+use super::unify::{Pick, Unified};
 use super::{labels, paths, properties};
 use crate::error::StorageError;
 use crate::files;

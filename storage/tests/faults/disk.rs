@@ -114,6 +114,8 @@ struct Inner {
     dead: bool,
     /// Nothing more can be written.
     full: bool,
+    /// What the file system says is free.
+    free: Option<u64>,
     inodes: Vec<Inode>,
     names: Names,
     durable_names: Names,
@@ -137,6 +139,7 @@ impl FaultDisk {
             armed: None,
             dead: false,
             full: false,
+            free: None,
             inodes: Vec::new(),
             names: Names::new(),
             durable_names: Names::new(),
@@ -171,6 +174,10 @@ impl FaultDisk {
 
     pub(crate) fn set_full(&self, full: bool) {
         self.0.lock().full = full;
+    }
+
+    pub(crate) fn set_free(&self, free: u64) {
+        self.0.lock().free = Some(free);
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -335,6 +342,10 @@ impl Faults for FaultDisk {
 
     fn took_effect(&self, op: &Op<'_>) {
         self.0.lock().note(op);
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.0.lock().free
     }
 }
 

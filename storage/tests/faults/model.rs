@@ -23,7 +23,11 @@ use crate::rows::{self, Kind, Record};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Append { kind: Kind, count: u64, old: bool },
+    Append {
+        kind: Kind,
+        count: u64,
+        old: bool,
+    },
     Flush,
     Compact,
     Expire,

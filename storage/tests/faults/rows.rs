@@ -111,7 +111,10 @@ pub(crate) fn of_segment(segment: &Segment) -> Result<Vec<RecordBatch>, StorageE
 }
 
 /// All rows of a data set.
-pub(crate) fn all(snapshot: &Snapshot, data_set: DataSet) -> Result<Vec<RecordBatch>, StorageError> {
+pub(crate) fn all(
+    snapshot: &Snapshot,
+    data_set: DataSet,
+) -> Result<Vec<RecordBatch>, StorageError> {
     let mut all = Vec::new();
     for segment in snapshot.segments(data_set) {
         all.extend(of_segment(segment)?);
