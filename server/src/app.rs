@@ -24,6 +24,7 @@ pub(crate) struct Node {
 impl Node {
     /// Opens the data directory and binds every address.
     pub(crate) async fn start(config: Config, banner: Option<String>) -> anyhow::Result<Self> {
+        let backups = config.storage.data_dir.join("backups");
         let engine = Engine::open(config.storage).await?;
         let collector = Arc::new(Collector::bind(config.collector, Arc::clone(&engine)).await?);
         let listener = TcpListener::bind(config.listen)
@@ -35,6 +36,7 @@ impl Node {
             collector: Arc::clone(&collector),
             queries,
             banner,
+            backups,
         };
         Ok(Self { engine, collector, listener, site })
     }

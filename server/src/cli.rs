@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Check that this machine can run headrope well: disk, sync latency, ports, limits.
     Doctor(ConfigArgs),
+    /// Verify, back up, restore and repair the data directory of a stopped node.
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Load tests against a node started for the purpose.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -232,6 +235,33 @@ pub(crate) enum ConfigCommand {
     Check(ConfigArgs),
     /// Print every setting with its value and where it comes from.
     Print(ConfigArgs),
+}
+
+/// What to do with a data directory.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Read every byte and compare it with its checksum; exit code 1 when something is damaged.
+    Verify(ConfigArgs),
+    /// Make the catalog anew from the segments, when it is lost or damaged.
+    RebuildCatalog(ConfigArgs),
+    /// Copy everything to an empty or new directory. On the same file system segments are linked.
+    Backup {
+        /// Where to.
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+        /// Where the configuration comes from.
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Copy a backup to the data directory, which must be empty or absent, and verify it.
+    Restore {
+        /// The backup.
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+        /// Where the configuration comes from.
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 /// Which load.

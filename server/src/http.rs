@@ -1,10 +1,11 @@
 //! The page listener: pages, API, health, metrics, administration.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,6 +24,8 @@ pub(crate) struct Site {
     pub(crate) collector: Arc<Collector<Engine>>,
     pub(crate) queries: Queries,
     pub(crate) banner: Option<String>,
+    /// Where backups are put.
+    pub(crate) backups: PathBuf,
 }
 
 /// Addresses a node listens on.
@@ -59,6 +62,7 @@ pub(crate) fn router(site: Site, addresses: Addresses) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/admin/flush", post(flush))
         .route("/api/v1/admin/compact", post(compact))
+        .route("/api/v1/admin/backup", post(backup))
         .with_state(site);
     pages.merge(questions).merge(own)
 }
@@ -92,6 +96,29 @@ async fn flush(State(site): State<Site>) -> Response {
 
 async fn compact(State(site): State<Site>) -> Response {
     done(site.engine.compact().await)
+}
+
+/// Which backup.
+#[derive(serde::Deserialize)]
+struct BackupName {
+    name: String,
+}
+
+/// Backs up to `backups/<name>` in the data directory; nobody can make the server write elsewhere.
+async fn backup(
+    State(site): State<Site>,
+    Query(BackupName { name }): Query<BackupName>,
+) -> Response {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        let advice = "name must be 1 to 64 letters, digits, - or _\n";
+        return (StatusCode::BAD_REQUEST, advice).into_response();
+    }
+    let to = site.backups.join(name);
+    match site.engine.backup(&to).await {
+        Ok(made) => axum::Json(json!({"directory": to, "files": made.files.len()})).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
 fn done(result: Result<(), StorageError>) -> Response {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::StorageError;
 use crate::shared::Shared;
-use crate::{compact, files, flush, retention};
+use crate::{compact, disk, flush, retention};
 
 fn note(shared: &Shared, what: &str, result: Result<(), StorageError>) {
     if let Err(error) = result {
@@ -42,8 +42,12 @@ pub(crate) async fn maintenance_loop(shared: Arc<Shared>, stop: CancellationToke
             () = stop.cancelled() => return,
             () = tokio::time::sleep(shared.config.maintenance_interval) => {}
         }
-        watch_disk(&shared);
+        check_disk(&shared);
         note(&shared, "retention", retention::run(&shared).await.map(|_| ()));
+        if shared.refusing() == Some(RefuseReason::DiskFull) {
+            // A merge needs room before it gives any back.
+            continue;
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             result = compact::run(&shared) => note(&shared, "compaction", result),
@@ -52,8 +56,8 @@ pub(crate) async fn maintenance_loop(shared: Arc<Shared>, stop: CancellationToke
 }
 
 /// Refuses submissions while the disk is nearly full and takes them again when it is not.
-fn watch_disk(shared: &Shared) {
-    let Some(free) = files::free_bytes(&shared.config.data_dir) else { return };
+pub(crate) fn check_disk(shared: &Shared) {
+    let Some(free) = disk::free_bytes(&shared.config.data_dir) else { return };
     if free < shared.config.min_free_bytes {
         if shared.refusing().is_none() {
             tracing::error!(free, needed = shared.config.min_free_bytes, "the disk is nearly full");

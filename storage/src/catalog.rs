@@ -1,22 +1,23 @@
 //! The catalog: which segments exist and up to which log entry they reach. One SQLite file, one
-//! writer; publication of segments and the log watermark move in one transaction.
+//! writer; publication of segments and the log watermark move in one transaction. A digest over all
+//! rows is carried along, so that damage to the file is told from what was committed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use headrope_model::DataSet;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Column as _, Row as _, Sqlite, Transaction, TypeInfo as _, ValueRef as _};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::StorageError;
 use crate::snapshot::SegmentMeta;
 
-/// Version of the catalog's tables.
-const VERSION: u32 = 1;
-
-const TABLES: &str = "
+/// What makes the tables of each version out of those of the one before; the last is the current one.
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE IF NOT EXISTS segment (
     id TEXT PRIMARY KEY,
     data_set TEXT NOT NULL,
@@ -30,17 +31,32 @@ CREATE TABLE IF NOT EXISTS segment (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS watermark (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO watermark VALUES (1, 0);
-";
+PRAGMA user_version = 1;
+",
+    // Checksums of segments, the log entries they cover, and the digest of the catalog itself.
+    "
+ALTER TABLE segment ADD COLUMN checksum INTEGER;
+ALTER TABLE segment ADD COLUMN covers TEXT;
+ALTER TABLE watermark ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 2;
+",
+];
 
 /// The catalog of one data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalog {
     pool: SqlitePool,
+    path: PathBuf,
 }
 
 impl Catalog {
-    /// Opens or creates the catalog file.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
+    /// Opens or creates the catalog file. Where there are segments already (`in_use`), a file that is
+    /// missing or empty is not taken for a new one: their files would be removed as unknown.
+    pub(crate) async fn open(path: &Path, in_use: bool) -> Result<Self, StorageError> {
+        let no_catalog = || StorageError::NoCatalog { path: path.to_owned() };
+        if in_use && !path.exists() {
+            return Err(no_catalog());
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -48,24 +64,50 @@ impl Catalog {
             .synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
-        let found = u32::try_from(found).unwrap_or(u32::MAX);
-        if found > VERSION {
-            let path = path.to_owned();
-            return Err(StorageError::TooNew { path, found, supported: VERSION });
+        if found == 0 && in_use {
+            return Err(no_catalog());
         }
-        sqlx::raw_sql(TABLES).execute(&pool).await?;
-        sqlx::raw_sql("PRAGMA user_version = 1").execute(&pool).await?;
-        Ok(Self { pool })
+        let catalog = Self { pool, path: path.to_owned() };
+        catalog.migrate(found).await?;
+        Ok(catalog)
+    }
+
+    async fn migrate(&self, found: i64) -> Result<(), StorageError> {
+        let done = usize::try_from(found).unwrap_or(usize::MAX);
+        let Some(steps) = STEPS.get(done..) else {
+            let (path, found) = (self.path.clone(), u32::try_from(found).unwrap_or(u32::MAX));
+            let supported = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+            return Err(StorageError::TooNew { path, found, supported });
+        };
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.pool.begin().await?;
+        for step in steps {
+            sqlx::raw_sql(*step).execute(&mut *tx).await?;
+        }
+        let digest = digest(&mut tx).await?;
+        set_digest(&mut tx, digest).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The watermark and every segment, oldest first.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] when the rows are not those that were committed.
     pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>), StorageError> {
-        let seq = self.watermark().await?;
-        let rows = sqlx::query("SELECT * FROM segment ORDER BY min_time, id")
-            .fetch_all(&self.pool)
-            .await?;
+        let mut tx = self.pool.begin().await?;
+        let wanted: i64 =
+            sqlx::query_scalar("SELECT digest FROM watermark").fetch_one(&mut *tx).await?;
+        if digest(&mut tx).await? != wanted.cast_unsigned() {
+            let detail = "its rows are not those that were committed; `headrope admin rebuild-catalog` makes it anew".to_owned();
+            return Err(StorageError::Corrupt { path: self.path.clone(), offset: 0, detail });
+        }
+        let rows =
+            sqlx::query("SELECT * FROM segment ORDER BY min_time, id").fetch_all(&mut *tx).await?;
         let segments = rows.iter().map(decode).collect::<Result<_, _>>()?;
-        Ok((seq, segments))
+        drop(tx);
+        Ok((self.watermark().await?, segments))
     }
 
     /// Sequence number of the last log entry whose rows are in segments.
@@ -75,6 +117,15 @@ impl Catalog {
         Ok(seq.cast_unsigned())
     }
 
+    /// Whether a segment is listed.
+    pub(crate) async fn lists(&self, id: &str) -> Result<bool, StorageError> {
+        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM segment WHERE id = ?")
+            .bind(id)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(found > 0)
+    }
+
     /// Publishes the segments of a flush and moves the watermark, together.
     pub(crate) async fn publish(
         &self,
@@ -82,30 +133,47 @@ impl Catalog {
         watermark: u64,
     ) -> Result<(), StorageError> {
         let mut tx = self.pool.begin().await?;
+        let (before, digest) = state(&mut tx).await?;
+        let mut digest = digest ^ watermark_hash(before) ^ watermark_hash(watermark);
         for segment in segments {
-            insert(&mut tx, segment).await?;
+            digest ^= insert(&mut tx, segment).await?;
         }
         sqlx::query("UPDATE watermark SET seq = ?")
             .bind(watermark.cast_signed())
             .execute(&mut *tx)
             .await?;
+        set_digest(&mut tx, digest).await?;
         Ok(tx.commit().await?)
     }
 
     /// Replaces segments by others (a merge) or by nothing (retention), together.
+    ///
+    /// # Errors
+    /// Also when one of `old` is not listed: then memory and catalog disagree, and going on would store
+    /// rows twice.
     pub(crate) async fn replace(
         &self,
         old: &[String],
         new: &[SegmentMeta],
     ) -> Result<(), StorageError> {
         let mut tx = self.pool.begin().await?;
+        let (_, mut digest) = state(&mut tx).await?;
         for id in old {
+            digest ^= row(&mut tx, id).await?;
             sqlx::query("DELETE FROM segment WHERE id = ?").bind(id).execute(&mut *tx).await?;
         }
         for segment in new {
-            insert(&mut tx, segment).await?;
+            digest ^= insert(&mut tx, segment).await?;
         }
+        set_digest(&mut tx, digest).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Writes a copy of the committed state to a new file.
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), StorageError> {
+        let path = path.to_string_lossy().into_owned();
+        sqlx::query("VACUUM INTO ?").bind(path).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Closes the file.
@@ -114,12 +182,70 @@ impl Catalog {
     }
 }
 
+/// Hash of the watermark, a part of the digest.
+fn watermark_hash(seq: u64) -> u64 {
+    xxh3_64(format!("watermark {seq}").as_bytes())
+}
+
+/// Hash of a row, whatever its columns are: names, types and values.
+fn row_hash(row: &SqliteRow) -> Result<u64, sqlx::Error> {
+    let mut text = String::new();
+    for (at, column) in row.columns().iter().enumerate() {
+        let value = row.try_get_raw(at)?;
+        let kind = value.type_info().name().to_owned();
+        let value = match kind.as_str() {
+            "NULL" => String::new(),
+            "INTEGER" => row.try_get::<i64, _>(at)?.to_string(),
+            _ => row.try_get::<String, _>(at)?,
+        };
+        for part in [column.name(), &kind, &value] {
+            text.push_str(&format!("{}:{part};", part.len()));
+        }
+    }
+    Ok(xxh3_64(text.as_bytes()))
+}
+
+/// The digest of what the tables hold: the hashes of all rows and of the watermark, combined by
+/// exclusive or, so that a transaction can carry it on by the rows it touches. `SQLite` has no
+/// checksums of its own; without this a flipped bit would pass for a segment's row count.
+async fn digest(tx: &mut Transaction<'_, Sqlite>) -> Result<u64, StorageError> {
+    let (seq, _) = state(tx).await?;
+    let rows = sqlx::query("SELECT * FROM segment").fetch_all(&mut **tx).await?;
+    let hashes = rows.iter().map(row_hash).collect::<Result<Vec<_>, _>>()?;
+    Ok(hashes.into_iter().fold(watermark_hash(seq), |all, one| all ^ one))
+}
+
+/// Watermark and digest as stored.
+async fn state(tx: &mut Transaction<'_, Sqlite>) -> Result<(u64, u64), StorageError> {
+    let (seq, digest): (i64, i64) =
+        sqlx::query_as("SELECT seq, digest FROM watermark").fetch_one(&mut **tx).await?;
+    Ok((seq.cast_unsigned(), digest.cast_unsigned()))
+}
+
+async fn set_digest(tx: &mut Transaction<'_, Sqlite>, digest: u64) -> Result<(), StorageError> {
+    sqlx::query("UPDATE watermark SET digest = ?")
+        .bind(digest.cast_signed())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The hash of a listed segment's row.
+async fn row(tx: &mut Transaction<'_, Sqlite>, id: &str) -> Result<u64, StorageError> {
+    let row =
+        sqlx::query("SELECT * FROM segment WHERE id = ?").bind(id).fetch_one(&mut **tx).await?;
+    Ok(row_hash(&row)?)
+}
+
+/// Lists a segment; returns the hash of its row.
 async fn insert(
     tx: &mut Transaction<'_, Sqlite>,
     segment: &SegmentMeta,
-) -> Result<(), StorageError> {
+) -> Result<u64, StorageError> {
     let services = segment.services.as_ref().map(|names| names.join("\n"));
-    sqlx::query("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    let sql = "INSERT INTO segment (id, data_set, level, rows, bytes, min_time, max_time, \
+               services, index_bytes, checksum, covers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    sqlx::query(sql)
         .bind(&segment.id)
         .bind(segment.data_set.name())
         .bind(i64::from(segment.level))
@@ -129,9 +255,11 @@ async fn insert(
         .bind(segment.max_time)
         .bind(services)
         .bind(segment.index_bytes.map(u64::cast_signed))
+        .bind(segment.checksum.map(i64::from))
+        .bind(segment.covers.as_ref().map(ToString::to_string))
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    row(tx, &segment.id).await
 }
 
 fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
@@ -139,6 +267,8 @@ fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
     let data_set = DataSet::from_name(&name)
         .ok_or_else(|| sqlx::Error::Decode(format!("unknown data set {name:?}").into()))?;
     let services: Option<String> = row.try_get("services")?;
+    let covers: Option<String> = row.try_get("covers")?;
+    let covers = covers.map(|text| text.parse()).transpose();
     Ok(SegmentMeta {
         id: row.try_get("id")?,
         data_set,
@@ -149,5 +279,7 @@ fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
         max_time: row.try_get("max_time")?,
         services: services.map(|s| s.split('\n').map(str::to_owned).collect()),
         index_bytes: row.try_get::<Option<i64>, _>("index_bytes")?.map(i64::cast_unsigned),
+        checksum: row.try_get("checksum")?,
+        covers: covers.map_err(|e: String| sqlx::Error::Decode(e.into()))?,
     })
 }

@@ -49,6 +49,9 @@ pub(crate) fn run(shared: &Shared, mut queue: mpsc::Receiver<Pending>, mut log: 
             log.rotate();
         }
         next_seq = commit(shared, &mut log, next_seq, group);
+        if queue.is_empty() {
+            log.mark(next_seq);
+        }
     }
 }
 

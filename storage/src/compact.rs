@@ -76,7 +76,19 @@ async fn merge(
         .await?;
     failpoint::hit("compact.before_commit");
     let rows = output.rows;
-    shared.catalog.replace(&old, std::slice::from_ref(&output)).await?;
+    if let Err(error) = shared.catalog.replace(&old, std::slice::from_ref(&output)).await {
+        // The commit may have taken place in spite of the error.
+        match shared.catalog.lists(&output.id).await {
+            Ok(true) => {}
+            Ok(false) => {
+                segment::discard(&shared.segments_dir, data_set, &output.id);
+                return Err(error);
+            }
+            // Both files stay. If it did take place, merging the inputs again fails, since the
+            // catalog lists them no more, until a restart reads the truth.
+            Err(_) => return Err(error),
+        }
+    }
     failpoint::hit("compact.after_commit");
     shared.state.lock().replace(&shared.segments_dir, &old, vec![output]);
     shared.counts.merges.add(1);
@@ -101,6 +113,8 @@ mod tests {
             max_time: min_time,
             services: None,
             index_bytes: None,
+            checksum: None,
+            covers: None,
         }
     }
 

@@ -38,6 +38,13 @@ pub struct StorageConfig {
     pub retain_logs: Option<Duration>,
     /// As `retain_traces`, for metrics.
     pub retain_metrics: Option<Duration>,
+    /// Bytes of spans and trace parts, in segments, above which the oldest segments are dropped; `None`
+    /// keeps them.
+    pub retain_traces_bytes: Option<u64>,
+    /// As `retain_traces_bytes`, for logs and their text indexes.
+    pub retain_logs_bytes: Option<u64>,
+    /// As `retain_traces_bytes`, for metrics.
+    pub retain_metrics_bytes: Option<u64>,
     /// Free bytes on the disk under which new requests are refused.
     pub min_free_bytes: u64,
 }
@@ -58,6 +65,9 @@ impl StorageConfig {
             retain_traces: Some(Duration::from_secs(14 * 86_400)),
             retain_logs: Some(Duration::from_secs(14 * 86_400)),
             retain_metrics: Some(Duration::from_secs(90 * 86_400)),
+            retain_traces_bytes: None,
+            retain_logs_bytes: None,
+            retain_metrics_bytes: None,
             min_free_bytes: 512 << 20,
         }
     }

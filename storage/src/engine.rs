@@ -25,7 +25,7 @@ use crate::pack::Packers;
 use crate::shared::{Receipt, Shared};
 use crate::snapshot::Snapshot;
 use crate::state::{Budget, Room, State};
-use crate::{background, backlog, compact, encode, files, flush, recover};
+use crate::{background, backlog, compact, disk, encode, files, flush, recover, retention};
 
 /// Room taken per uncompressed byte: the bytes, the decoded structs, the rows and the log payload.
 const ROOM_PER_BYTE: usize = 4;
@@ -51,7 +51,7 @@ pub struct Engine {
     /// The log thread, which ends when the queue is closed, and the encoding thread, when the backlog
     /// is.
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 impl Engine {
@@ -63,6 +63,7 @@ impl Engine {
         files::create_dir(&config.data_dir)?;
         let lock = files::lock(&config.data_dir)?;
         let shared = Arc::new(Self::recover(config).await?);
+        background::check_disk(&shared);
         let (sender, receiver) = commit::queue();
         let log = LogWriter::new(&shared.log_dir, shared.config.durability);
         let committer = commit::spawn(Arc::clone(&shared), receiver, log)
@@ -79,7 +80,7 @@ impl Engine {
             stop,
             tasks: Mutex::new(tasks),
             threads: Mutex::new(vec![committer, encoder]),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         }))
     }
 
@@ -88,7 +89,8 @@ impl Engine {
         let segments_dir = config.data_dir.join("segments");
         files::create_dir(&log_dir)?;
         files::create_dir(&segments_dir)?;
-        let catalog = Catalog::open(&config.data_dir.join("catalog.sqlite")).await?;
+        let in_use = !files::list(&segments_dir, "parquet")?.is_empty();
+        let catalog = Catalog::open(&config.data_dir.join("catalog.sqlite"), in_use).await?;
         files::sync_dir(&config.data_dir)?;
         let (watermark, metas) = catalog.load().await?;
         recover::check_segments(&segments_dir, &metas)?;
@@ -203,6 +205,24 @@ impl Engine {
         compact::run(&self.shared).await
     }
 
+    /// Drops whole segments that are past their signal's limits; returns how many.
+    ///
+    /// # Errors
+    /// When the catalog cannot be written; the segments stay.
+    pub async fn expire(&self) -> Result<usize, StorageError> {
+        retention::run(&self.shared).await
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Looks at the room on the disk: refuses submissions while there is too little, and takes them
+    /// again when there is enough.
+    pub fn check_disk(&self) {
+        background::check_disk(&self.shared);
+    }
+
     /// Whether the engine takes writes; otherwise why not.
     ///
     /// # Errors
@@ -235,6 +255,7 @@ impl Engine {
         let live = whole(self.shared.budget.live());
         let in_flight = whole(self.shared.budget.in_flight());
         let limit = whole(self.shared.config.memory_budget_bytes);
+        let disk_full = self.shared.refusing() == Some(RefuseReason::DiskFull);
         families.extend([
             segments,
             rows,
@@ -243,8 +264,20 @@ impl Engine {
                 .with(vec![("part", "live".to_owned())], live)
                 .with(vec![("part", "in_flight".to_owned())], in_flight),
             Family::gauge("headrope_memory_budget_bytes", "Memory budget.").with(Vec::new(), limit),
+            Family::gauge("headrope_disk_free_bytes", "Free space where the data directory is.")
+                .with(Vec::new(), disk::free_bytes(&self.shared.config.data_dir).unwrap_or(0)),
+            Family::gauge("headrope_refusing", "1 while no request is stored, by reason.")
+                .with(vec![("reason", "disk_full".to_owned())], u64::from(disk_full)),
         ]);
         families
+    }
+
+    /// Gives the directory up without closing anything, as a process that dies does; nothing may be
+    /// done with the engine afterwards. For tests of recovery.
+    pub fn release_lock(&self) {
+        self.shared.refuse(RefuseReason::ShuttingDown);
+        self.queue.lock().take();
+        self.lock.lock().take();
     }
 
     /// Stops taking submissions, flushes, and closes the files.

@@ -38,6 +38,12 @@ pub enum StorageError {
         /// Newest format this version reads.
         supported: u32,
     },
+    /// The catalog is not there, though there are segments.
+    #[error("{} is missing or empty, but there are segments beside it; make it anew with `headrope admin rebuild-catalog`, or restore it from a backup", path.display())]
+    NoCatalog {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// Another process uses the data directory.
     #[error("{} is in use by another headrope process; stop it or choose another --data-dir", path.display())]
     Locked {

@@ -1,8 +1,10 @@
 //! Durable file operations: nothing here returns before what it wrote is on disk.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::error::StorageError;
 
 /// Wraps an I/O error with what was attempted on which path.
@@ -16,17 +18,34 @@ pub(crate) fn io(
 
 /// Makes a directory's entries durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(io("sync directory", dir))
+    disk::sync_dir(dir).map_err(io("sync directory", dir))
 }
 
-/// Creates a directory and its parents.
+/// Makes the entry of a file or directory in its parent durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
+/// Creates a directory and its parents, durably.
 pub(crate) fn create_dir(dir: &Path) -> Result<(), StorageError> {
-    std::fs::create_dir_all(dir).map_err(io("create directory", dir))
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_dir(parent)?;
+    }
+    match std::fs::create_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(io("create directory", dir)(error))
+        }
+        _ => sync_parent(dir),
+    }
 }
 
 /// Removes a file; one that is already gone is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), StorageError> {
-    match std::fs::remove_file(path) {
+    match disk::remove(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(io("remove", path)(error))
         }
@@ -54,15 +73,62 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Gives a complete, synced temporary file its name; durable after the directory is synced too.
-pub(crate) fn publish(path: &Path) -> Result<(), StorageError> {
-    std::fs::rename(temporary(path), path).map_err(io("rename to", path))
+/// A file that gets its name when it is complete and synced, and is removed again otherwise: what a
+/// failed flush leaves behind would take the room that the next one needs.
+#[derive(Debug)]
+pub(crate) struct Temporary {
+    file: disk::File,
+    path: PathBuf,
+    named: bool,
 }
 
-/// Free bytes of the file system that holds `dir`; `None` if that cannot be told.
-pub(crate) fn free_bytes(dir: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(dir).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+impl Temporary {
+    /// Starts the file that will be called `path`.
+    pub(crate) fn create(path: &Path) -> Result<Self, StorageError> {
+        let temporary = temporary(path);
+        let file = disk::File::create(&temporary).map_err(io("create", &temporary))?;
+        Ok(Self { file, path: path.to_owned(), named: false })
+    }
+
+    /// Syncs the file and gives it its name; durable after the directory is synced too. Returns its
+    /// size.
+    pub(crate) fn publish(mut self) -> Result<u64, StorageError> {
+        let path = self.file.path();
+        self.file.sync_data().map_err(io("sync", path))?;
+        let bytes = std::fs::metadata(path).map_err(io("stat", path))?.len();
+        if let Err(error) = disk::rename(path, &self.path) {
+            // It may have its name in spite of the error.
+            discard(&self.path);
+            return Err(io("rename to", &self.path)(error));
+        }
+        self.named = true;
+        Ok(bytes)
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.named {
+            discard(self.file.path());
+        }
+    }
+}
+
+/// Removes a file that nothing refers to. If it stays behind, the next start removes it.
+pub(crate) fn discard(path: &Path) {
+    if let Err(error) = remove(path) {
+        tracing::warn!(%error, "a file that is not used stays until the next start");
+    }
 }
 
 /// Takes the directory's lock for this process; held as long as the file is open.

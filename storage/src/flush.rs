@@ -2,12 +2,15 @@
 //! segments and watermark together → change over → trim the log. A crash anywhere leaves either the
 //! log entries or the published segments, never neither and never both.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use headrope_model::DataSet;
 
+use crate::covers::Covers;
 use crate::error::StorageError;
+use crate::segment::Origin;
 use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 use crate::state::Cut;
@@ -48,7 +51,7 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
         if stored != Some(seq) {
             shared.state.lock().unseal();
             if stored.is_some() {
-                discard(shared, &metas)?;
+                discard(&shared.segments_dir, &metas);
             }
             return Err(error);
         }
@@ -75,10 +78,22 @@ async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, Stora
     let dir = shared.segments_dir.clone();
     shared
         .aside("flush", NICENESS, move || {
+            let with_rows = cut.batches.iter().filter(|(_, batches)| !batches.is_empty());
+            let origin = Origin {
+                covers: Some(Covers::range(cut.first_seq, cut.seq)),
+                data_sets: with_rows.map(|(data_set, _)| *data_set).collect(),
+            };
             let mut metas = Vec::new();
             for (data_set, batches) in cut.batches {
                 let batches: Vec<_> = batches.iter().map(|b| &b.batch).collect();
-                metas.extend(segment::write(&dir, data_set, &batches)?);
+                match segment::write(&dir, data_set, &batches, origin.clone()) {
+                    Ok(meta) => metas.extend(meta),
+                    Err(error) => {
+                        // On a full disk the next attempt needs the room.
+                        discard(&dir, &metas);
+                        return Err(error);
+                    }
+                }
                 if data_set == DataSet::Spans {
                     failpoint::hit("flush.after_spans");
                 }
@@ -89,13 +104,10 @@ async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, Stora
 }
 
 /// Removes segments that were written but not published.
-fn discard(shared: &Shared, metas: &[SegmentMeta]) -> Result<(), StorageError> {
+fn discard(dir: &Path, metas: &[SegmentMeta]) {
     for meta in metas {
-        let (path, index_path) = segment::paths(&shared.segments_dir, meta.data_set, &meta.id);
-        files::remove(&path)?;
-        files::remove(&index_path)?;
+        segment::discard(dir, meta.data_set, &meta.id);
     }
-    Ok(())
 }
 
 /// Removes log files whose entries are all in segments.

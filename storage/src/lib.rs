@@ -18,12 +18,15 @@
 
 mod background;
 mod backlog;
+mod backup;
 mod catalog;
 mod commit;
 mod compact;
 pub mod config;
 mod counts;
+mod covers;
 pub mod dense;
+pub mod disk;
 mod encode;
 pub mod engine;
 mod entry;
@@ -35,6 +38,7 @@ mod flush;
 mod live;
 pub mod log;
 mod pack;
+mod rebuild;
 mod recover;
 mod retention;
 mod segment;
@@ -44,9 +48,12 @@ mod state;
 pub mod text;
 pub mod wire;
 
+pub use backup::{Backup, Verified, backup, restore, verify};
 pub use config::{Durability, StorageConfig};
+pub use covers::Covers;
 pub use engine::{Engine, Permit};
 pub use error::{AppendError, StorageError};
 pub use export::{Export, Submission};
+pub use rebuild::{Rebuilt, rebuild_catalog};
 pub use shared::Receipt;
 pub use snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot};

@@ -8,26 +8,16 @@ use headrope_model::Signal;
 use crate::backlog;
 use crate::entry::{Content, Entry};
 use crate::error::StorageError;
-use crate::files::{self, io};
+use crate::files;
 use crate::log::{self, Replay};
 use crate::segment;
 use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 
-/// Every listed segment must exist with the size it was published with.
+/// Every listed segment must exist with the size it was published with. Content is checked when it
+/// is read.
 pub(crate) fn check_segments(dir: &Path, metas: &[SegmentMeta]) -> Result<(), StorageError> {
-    for meta in metas {
-        let (path, index_path) = segment::paths(dir, meta.data_set, &meta.id);
-        let index = meta.index_bytes.map(|bytes| (index_path, bytes));
-        for (path, bytes) in std::iter::once((path, meta.bytes)).chain(index) {
-            let found = std::fs::metadata(&path).map_err(io("open segment", &path))?.len();
-            if found != bytes {
-                let detail = format!("{found} bytes long, published with {bytes}");
-                return Err(StorageError::Corrupt { path, offset: found.min(bytes), detail });
-            }
-        }
-    }
-    Ok(())
+    metas.iter().try_for_each(|meta| segment::verify::sizes(dir, meta))
 }
 
 /// Removes files of segments that were never published or are no longer listed.

@@ -1,4 +1,9 @@
-//! Dropping whole segments that are past their signal's age.
+//! Dropping whole segments that are past their signal's age, and the oldest ones of a signal that takes
+//! more room than it may.
+//!
+//! The catalog drops them first; the files go when no snapshot refers to them any more. A crash in
+//! between leaves files the catalog does not list, which the next start removes. Readers are in this
+//! process, so no grace period is needed: a snapshot is one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +25,43 @@ fn age(config: &StorageConfig, data_set: DataSet) -> Option<Duration> {
     }
 }
 
-/// The segments whose newest row is older than the limit. Pure.
+/// Data sets that share a limit in bytes.
+const SHARES: [&[DataSet]; 3] =
+    [&[DataSet::Spans, DataSet::TraceParts], &[DataSet::Logs], &[DataSet::Metrics]];
+
+const fn room(config: &StorageConfig, data_set: DataSet) -> Option<u64> {
+    match data_set {
+        DataSet::Spans | DataSet::TraceParts => config.retain_traces_bytes,
+        DataSet::Logs => config.retain_logs_bytes,
+        DataSet::Metrics => config.retain_metrics_bytes,
+    }
+}
+
+/// The segments to drop: whose newest row is older than the limit, and of what is left the oldest, until
+/// each signal has the room it may take. Pure.
 pub(crate) fn plan(config: &StorageConfig, now: i64, segments: &[SegmentMeta]) -> Vec<String> {
+    let mut dropped = too_old(config, now, segments);
+    for data_sets in SHARES {
+        let limit = data_sets.first().and_then(|data_set| room(config, *data_set));
+        let Some(limit) = limit else { continue };
+        let of_signal =
+            |meta: &&SegmentMeta| data_sets.contains(&meta.data_set) && !dropped.contains(&meta.id);
+        let mut kept: Vec<_> = segments.iter().filter(of_signal).collect();
+        kept.sort_by_key(|meta| (meta.max_time, &meta.id));
+        let size = |meta: &SegmentMeta| meta.bytes + meta.index_bytes.unwrap_or(0);
+        let mut total: u64 = kept.iter().map(|meta| size(meta)).sum();
+        for meta in kept {
+            if total <= limit {
+                break;
+            }
+            total -= size(meta);
+            dropped.push(meta.id.clone());
+        }
+    }
+    dropped
+}
+
+fn too_old(config: &StorageConfig, now: i64, segments: &[SegmentMeta]) -> Vec<String> {
     let expired = |meta: &&SegmentMeta| {
         age(config, meta.data_set).is_some_and(|age| {
             let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
@@ -72,6 +112,8 @@ mod tests {
             max_time,
             services: None,
             index_bytes: None,
+            checksum: None,
+            covers: None,
         };
         let all = [
             meta("old", DataSet::Logs, 89),
@@ -79,5 +121,38 @@ mod tests {
             meta("kept", DataSet::Spans, 0),
         ];
         assert_eq!(plan(&config, 100, &all), ["old"]);
+    }
+
+    #[test]
+    fn the_oldest_of_a_signal_go_until_there_is_room() {
+        let mut config = StorageConfig::new(std::path::PathBuf::new());
+        config.retain_logs = Some(Duration::from_nanos(10));
+        config.retain_traces = None;
+        let meta = |id: &str, data_set, max_time, bytes| SegmentMeta {
+            id: id.to_owned(),
+            data_set,
+            level: 0,
+            rows: 1,
+            bytes,
+            min_time: 0,
+            max_time,
+            services: None,
+            index_bytes: (data_set == DataSet::Logs).then_some(5),
+            checksum: None,
+            covers: None,
+        };
+        let all = [
+            meta("l0", DataSet::Logs, 50, 100),
+            meta("l1", DataSet::Logs, 91, 5),
+            meta("l2", DataSet::Logs, 92, 5),
+            meta("l3", DataSet::Logs, 93, 5),
+            meta("s1", DataSet::Spans, 2, 70),
+            meta("p1", DataSet::TraceParts, 1, 20),
+            meta("s2", DataSet::Spans, 3, 20),
+        ];
+        assert_eq!(plan(&config, 100, &all), ["l0"]);
+        config.retain_logs_bytes = Some(20);
+        config.retain_traces_bytes = Some(100);
+        assert_eq!(plan(&config, 100, &all), ["l0", "p1", "l1"]);
     }
 }

@@ -1,12 +1,17 @@
 //! A consistent view: the segments of one catalog version and the live rows above its watermark.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use headrope_model::DataSet;
 
+use crate::covers::Covers;
+use crate::error::StorageError;
+use crate::segment::verify::Checked;
 use crate::{failpoint, files};
 
 /// What the catalog knows of a segment.
@@ -30,6 +35,10 @@ pub struct SegmentMeta {
     pub services: Option<Vec<String>>,
     /// Size of the text index in bytes, if there is one.
     pub index_bytes: Option<u64>,
+    /// What stands for the content of the Parquet file; `None` for one that an older version wrote.
+    pub checksum: Option<u32>,
+    /// Log entries whose rows it holds; `None` where an older version wrote any of them.
+    pub covers: Option<Covers>,
 }
 
 /// A published segment. The files exist as long as a snapshot refers to it.
@@ -40,6 +49,7 @@ pub struct Segment {
     pub(crate) index_path: Option<PathBuf>,
     /// Set once the catalog no longer lists it: the files go with the last reference.
     pub(crate) retired: AtomicBool,
+    pub(crate) checked: Checked,
 }
 
 impl Drop for Segment {
@@ -68,6 +78,30 @@ impl Segment {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Reads byte ranges of the Parquet file; each byte is checked before it is first given out.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] with the place, or when the file cannot be read.
+    pub fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
+        self.checked.read(&self.path, &self.meta, ranges)
+    }
+
+    /// Whether byte ranges of the Parquet file, and its footer, were checked since the start.
+    #[must_use]
+    pub fn is_checked(&self, ranges: &[Range<u64>]) -> bool {
+        self.meta.checksum.is_none() || self.checked.has(ranges)
+    }
+
+    /// Checks byte ranges of the Parquet file that were not checked before, and the footer with what
+    /// belongs to it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn check(&self, ranges: &[Range<u64>]) -> Result<(), StorageError> {
+        self.checked.check(&self.path, &self.meta, ranges)
     }
 
     /// The text index, if there is one.

@@ -9,7 +9,7 @@ use headrope_model::DataSet;
 
 use crate::entry::{CHUNK_BYTES, Entry, Rows};
 use crate::live::Live;
-use crate::segment;
+use crate::segment::{self, verify::Checked};
 use crate::snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot, slot};
 
 /// Everything a snapshot is made of. Guarded by one lock, so each change is seen whole.
@@ -38,6 +38,8 @@ pub(crate) struct State {
 /// What a flush writes: everything live at one moment.
 #[derive(Debug)]
 pub(crate) struct Cut {
+    /// Number of the first entry in it.
+    pub(crate) first_seq: u64,
     /// Number of the last entry in it.
     pub(crate) seq: u64,
     /// Frozen batches by data set.
@@ -73,7 +75,8 @@ impl State {
         let at =
             list.partition_point(|s| (s.meta.min_time, &s.meta.id) < (meta.min_time, &meta.id));
         let retired = AtomicBool::new(false);
-        list.insert(at, Arc::new(Segment { meta, path, index_path, retired }));
+        let checked = Checked::default();
+        list.insert(at, Arc::new(Segment { meta, path, index_path, retired, checked }));
     }
 
     /// Takes an acknowledged entry.
@@ -138,7 +141,7 @@ impl State {
         }
         let batches = DataSet::ALL.map(|d| (d, self.live[slot(d)].freeze())).into();
         self.oldest_live = (!self.caught_up()).then(Instant::now);
-        Some(Cut { seq: self.live_seq, batches })
+        Some(Cut { first_seq: self.watermark + 1, seq: self.live_seq, batches })
     }
 
     /// A flush failed: the frozen rows stay live and are due at once.

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod catalog;
+mod checked;
 mod config;
 mod fault;
 mod gate;

@@ -40,6 +40,7 @@ use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::RowSelection;
 
 use super::attributes::Adapters;
+use super::checked::{CheckedReaders, Pin};
 use super::ids::IdFilter;
 use crate::function::hex;
 
@@ -69,10 +70,6 @@ pub(crate) struct Scan {
     pub(crate) files: Vec<File>,
     pub(crate) live: Vec<RecordBatch>,
 }
-
-/// Keeps a segment's files until the plan is dropped.
-#[derive(Debug)]
-struct Pin(#[expect(dead_code, reason = "held, not read")] Arc<Segment>);
 
 impl Scan {
     pub(crate) fn plan(mut self, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
@@ -121,10 +118,10 @@ impl Scan {
         let scanned = schema::scanned(self.data_set);
         let url = ObjectStoreUrl::local_filesystem();
         let runtime = state.runtime_env();
-        let reader = CachedParquetFileReaderFactory::new(
+        let reader = CheckedReaders(CachedParquetFileReaderFactory::new(
             runtime.object_store(&url)?,
             runtime.cache_manager.get_file_metadata_cache(),
-        );
+        ));
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod admin;
 pub(crate) mod bench;
 mod config;
 mod demo;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Admin(command) => admin::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "headrope", &mut std::io::stdout());

@@ -77,6 +77,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("storage.retain_traces", "14d", "How long spans are kept; forever keeps them."),
     key("storage.retain_logs", "14d", "How long log records are kept; forever keeps them."),
     key("storage.retain_metrics", "90d", "How long metric points are kept; forever keeps them."),
+    key(
+        "storage.retain_traces_bytes",
+        "unlimited",
+        "Room for spans on the disk; above it the oldest segments are dropped.",
+    ),
+    key("storage.retain_logs_bytes", "unlimited", "Room for logs and their text indexes."),
+    key("storage.retain_metrics_bytes", "unlimited", "Room for metric points."),
     key("storage.min_free", "512MiB", "Free disk space below which requests are refused."),
     key("query.memory_budget", "1GiB", "Memory of all running queries together."),
     key("query.max_concurrent", "4", "Queries that run at once; more wait."),

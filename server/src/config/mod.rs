@@ -265,6 +265,16 @@ impl Reader<'_> {
         }
     }
 
+    fn room(&mut self, key: &str, into: &mut Option<u64>) {
+        let parse = |text: &str| match text {
+            "unlimited" => Some(None),
+            _ => parse_bytes(text).map(Some),
+        };
+        if let Some(value) = self.read(key, parse, "a size such as 100GiB, or unlimited") {
+            *into = value;
+        }
+    }
+
     fn storage(&mut self, storage: &mut StorageConfig) {
         self.bytes("storage.memory_budget", &mut storage.memory_budget_bytes);
         self.bytes("storage.flush_bytes", &mut storage.flush_bytes);
@@ -275,6 +285,9 @@ impl Reader<'_> {
         self.age("storage.retain_traces", &mut storage.retain_traces);
         self.age("storage.retain_logs", &mut storage.retain_logs);
         self.age("storage.retain_metrics", &mut storage.retain_metrics);
+        self.room("storage.retain_traces_bytes", &mut storage.retain_traces_bytes);
+        self.room("storage.retain_logs_bytes", &mut storage.retain_logs_bytes);
+        self.room("storage.retain_metrics_bytes", &mut storage.retain_metrics_bytes);
         if let Some(value) = self.read("storage.min_free", parse_bytes, "a size such as 512MiB") {
             storage.min_free_bytes = value;
         }

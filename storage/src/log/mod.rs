@@ -23,7 +23,7 @@ mod writer;
 
 pub(crate) use frame::FrameBuilder;
 pub use frame::fuzz_frames;
-pub(crate) use reader::{Replay, recover};
+pub(crate) use reader::{Replay, inspect, recover};
 pub(crate) use writer::LogWriter;
 
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
 //! Recovery: reading the log back.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::frame::{CODEC_ZSTD, FILE_HEADER, VERSION, next_magic, read_file_header, read_frame};
 use super::{EXTENSION, first_seq};
+use crate::disk;
 use crate::error::StorageError;
 use crate::files::{self, io};
 
@@ -26,7 +26,11 @@ pub(crate) struct Replayed {
     pub(crate) payload: Vec<u8>,
 }
 
-/// Reads every entry above the watermark, in order, and cuts a damaged tail off the last file.
+/// Reads every entry above the watermark, in order, and cuts a damaged tail off the last file. What
+/// was read is durable afterwards: it may have come from the page cache of a process that died before
+/// it synced, and what is appended from here on must not outlive it.
+///
+/// A file ends where its successor begins: a frame behind that was given up when its write failed.
 ///
 /// # Errors
 /// [`StorageError::Corrupt`] when something valid follows the damage, numbers have a gap, or an
@@ -34,22 +38,41 @@ pub(crate) struct Replayed {
 pub(crate) fn recover(
     dir: &Path,
     watermark: u64,
+    each: impl FnMut(Replayed) -> Result<(), StorageError>,
+) -> Result<Replay, StorageError> {
+    read(dir, watermark, true, each)
+}
+
+/// As [`recover`], but changes nothing.
+pub(crate) fn inspect(dir: &Path, watermark: u64) -> Result<Replay, StorageError> {
+    read(dir, watermark, false, |_| Ok(()))
+}
+
+fn read(
+    dir: &Path,
+    watermark: u64,
+    repair: bool,
     mut each: impl FnMut(Replayed) -> Result<(), StorageError>,
 ) -> Result<Replay, StorageError> {
     let paths = files::list(dir, EXTENSION)?;
     let mut replay = Replay { last_seq: watermark, ..Replay::default() };
     let mut expected: Option<u64> = None;
     for (at, path) in paths.iter().enumerate() {
-        let last_file = at + 1 == paths.len();
         let successor = paths.get(at + 1).and_then(|next| first_seq(next));
         if successor.is_some_and(|next| next <= watermark + 1) {
             // Every entry is in a segment already; the file only awaits trimming.
             expected = successor;
             continue;
         }
-        let bytes = std::fs::read(path).map_err(io("read", path))?;
-        let reader = FileReader { path, bytes: &bytes, last_file };
+        let bytes = disk::read(path).map_err(io("read", path))?;
+        let reader = FileReader { path, bytes: &bytes, successor, repair };
         expected = reader.read(expected, watermark, &mut replay, &mut each)?;
+        if repair && path.exists() {
+            disk::File::open(path).and_then(|f| f.sync_data()).map_err(io("sync", path))?;
+        }
+    }
+    if repair && !paths.is_empty() {
+        files::sync_dir(dir)?;
     }
     if let Some(next) = expected {
         replay.last_seq = replay.last_seq.max(next.saturating_sub(1));
@@ -60,7 +83,10 @@ pub(crate) fn recover(
 struct FileReader<'a> {
     path: &'a Path,
     bytes: &'a [u8],
-    last_file: bool,
+    /// Number of the first entry of the next file.
+    successor: Option<u64>,
+    /// Whether a damaged tail is cut off.
+    repair: bool,
 }
 
 impl FileReader<'_> {
@@ -95,7 +121,7 @@ impl FileReader<'_> {
         }
         let mut next = first;
         let mut at = FILE_HEADER;
-        while at < self.bytes.len() {
+        while at < self.bytes.len() && self.successor != Some(next) {
             let tail = self.bytes.get(at..).unwrap_or_default();
             let (frame, len) = match read_frame(tail) {
                 Ok(read) => read,
@@ -146,11 +172,14 @@ impl FileReader<'_> {
             }
             from = candidate + 1;
         }
-        if !self.last_file {
+        if self.successor.is_some() {
             return Err(self.corrupt(at, format!("{detail}, and later files exist")));
         }
         let lost = self.bytes.len().saturating_sub(at);
         replay.cut_bytes += u64::try_from(lost).unwrap_or_default();
+        if !self.repair {
+            return Ok(());
+        }
         tracing::warn!(path = %self.path.display(), offset = at, bytes = lost, detail,
             "cut an unfinished write off the ingest log; it was never acknowledged");
         if at < FILE_HEADER {
@@ -161,12 +190,10 @@ impl FileReader<'_> {
             };
         }
         let keep = u64::try_from(at).unwrap_or(u64::MAX);
-        File::options()
-            .write(true)
-            .open(self.path)
+        disk::File::open(self.path)
             .and_then(|file| {
                 file.set_len(keep)?;
-                file.sync_all()
+                file.sync_data()
             })
             .map_err(io("cut", self.path))
     }

@@ -1,14 +1,13 @@
 //! Appending frames.
 
-use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use headrope_model::time::now_ns;
 
 use super::file_name;
-use super::frame::{FILE_HEADER, file_header};
+use super::frame::{FILE_HEADER, FrameBuilder, file_header};
 use crate::config::Durability;
+use crate::disk;
 use crate::error::StorageError;
 use crate::failpoint;
 use crate::files::{self, io};
@@ -21,7 +20,8 @@ const ROTATE_BYTES: u64 = 64 << 20;
 pub(crate) struct LogWriter {
     dir: PathBuf,
     durability: Durability,
-    file: Option<(File, PathBuf, u64)>,
+    /// The file that is appended to, and the length of what counts in it.
+    file: Option<(disk::File, u64)>,
 }
 
 impl LogWriter {
@@ -35,67 +35,69 @@ impl LogWriter {
         self.file = None;
     }
 
-    /// Writes a frame and makes it durable. On an error nothing of it counts: the file is cut back
-    /// or, after a failed sync, given up (its pages may be lost: fsync(2), "Bugs"), and the next
-    /// append starts a new file.
+    /// Writes a frame and makes it durable. On an error nothing of it counts, the file is given up,
+    /// and the next append starts a new one under the number that is due, which tells a reader that the
+    /// old file ends there. A failed file is never synced again to acknowledge anything: the kernel
+    /// reports a failed write-back once and may have dropped the pages (Rebello et al., "Can
+    /// Applications Recover from fsync Failures?", USENIX ATC 2020).
     pub(crate) fn append(&mut self, first_seq: u64, frame: &[u8]) -> Result<(), StorageError> {
         failpoint::hit("log.before_write");
-        if self.file.as_ref().is_none_or(|(_, _, len)| *len >= ROTATE_BYTES) {
-            self.file = Some(self.start(first_seq)?);
+        if self.file.as_ref().is_none_or(|(_, len)| *len >= ROTATE_BYTES) {
+            self.file = None;
+            self.file = Some((self.start(first_seq)?, FILE_HEADER as u64));
         }
-        let Some((file, path, len)) = self.file.as_mut() else {
+        let Some((file, len)) = self.file.as_mut() else {
             return Err(StorageError::TaskGone("log writer"));
         };
-        if let Err(error) = file.write_all(frame) {
-            let failure = io("append to", path)(error);
-            let back = *len;
-            let cut = file.set_len(back).and_then(|()| file.seek(SeekFrom::Start(back)));
-            if cut.is_err() {
-                self.abandon(first_seq);
-            }
+        if let Err(error) = file.write_all_at(frame, *len) {
+            let failure = io("append to", file.path())(error);
+            self.abandon();
             return Err(failure);
         }
         failpoint::hit("log.after_write");
         if self.durability == Durability::Fsync
             && let Err(error) = file.sync_data()
         {
-            let failure = io("sync", path)(error);
-            self.abandon(first_seq);
+            let failure = io("sync", file.path())(error);
+            self.abandon();
             return Err(failure);
         }
         failpoint::hit("log.after_sync");
-        *len += u64::try_from(frame.len()).unwrap_or(u64::MAX);
+        *len += frame.len() as u64;
         Ok(())
     }
 
-    fn start(&self, first_seq: u64) -> Result<(File, PathBuf, u64), StorageError> {
-        let path = file_name(&self.dir, first_seq);
-        let mut file = File::options()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .open(&path)
-            .map_err(io("create", &path))?;
-        file.write_all(&file_header(first_seq, now_ns())).map_err(io("write", &path))?;
-        if self.durability == Durability::Fsync {
-            file.sync_all().map_err(io("sync", &path))?;
-            files::sync_dir(&self.dir)?;
+    /// Marks that everything before `next_seq` is acknowledged: an empty frame behind the last one,
+    /// where the next one will be written over it. Damage to the last frame is then told from a write
+    /// that did not come to its end. The mark is not synced and may be missing.
+    pub(crate) fn mark(&mut self, next_seq: u64) {
+        let Some((file, len)) = &self.file else { return };
+        if file.write_all_at(&FrameBuilder::new(next_seq).finish(), *len).is_err() {
+            self.abandon();
         }
-        Ok((file, path, u64::try_from(FILE_HEADER).unwrap_or_default()))
     }
 
-    /// Leaves a file that may hold a frame which was never acknowledged. The frame must not be
-    /// replayed beside its successor with the same number, so the file is cut at its last good byte
-    /// through a new handle; if even that fails, the next start finds the damage and says so.
-    fn abandon(&mut self, first_seq: u64) {
-        if let Some((_, path, len)) = self.file.take() {
-            let cut = File::options().write(true).open(&path).and_then(|file| {
-                file.set_len(len)?;
-                file.sync_all()
-            });
-            if let Err(error) = cut {
-                tracing::error!(path = %path.display(), first_seq, %error, "cannot cut the log back");
-            }
+    /// A file of this name can only be one whose header was not written or that holds no entry that
+    /// counts. It is removed first: the new one must not share pages with it whose write-back failed.
+    fn start(&self, first_seq: u64) -> Result<disk::File, StorageError> {
+        let path = file_name(&self.dir, first_seq);
+        files::remove(&path)?;
+        let file = disk::File::create(&path).map_err(io("create", &path))?;
+        file.write_all_at(&file_header(first_seq, now_ns()), 0).map_err(io("write", &path))?;
+        if self.durability == Durability::Fsync {
+            file.sync_data().map_err(io("sync", &path))?;
+            files::sync_dir(&self.dir)?;
+        }
+        Ok(file)
+    }
+
+    /// Leaves a file that may hold a frame which was never acknowledged, and cuts that off, so that
+    /// a restart before the next append does not find it. It may be found all the same, if the cut
+    /// fails or the power does: then its requests are stored though they were refused.
+    fn abandon(&mut self) {
+        let Some((file, len)) = self.file.take() else { return };
+        if let Err(error) = file.set_len(len).and_then(|()| file.sync_data()) {
+            tracing::error!(path = %file.path().display(), %error, "cannot cut the ingest log back");
         }
     }
 }

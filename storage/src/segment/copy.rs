@@ -15,9 +15,11 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
 use super::labels::{self, PageOptions};
+use super::output::{self, Origin, Sink};
 use super::writer::MAX_SERVICES;
 use super::{paths, properties};
 use crate::dense::{self, Tally};
+use crate::disk;
 use crate::error::StorageError;
 use crate::files::{self, io};
 use crate::snapshot::SegmentMeta;
@@ -31,7 +33,7 @@ struct Input {
 
 impl Input {
     fn open(path: PathBuf) -> Result<Self, StorageError> {
-        let file = File::open(&path).map_err(io("open", &path))?;
+        let file = disk::open(&path).map_err(io("open", &path))?;
         let footer = ParquetMetaDataReader::new()
             .with_page_index_policy(PageIndexPolicy::Required)
             .parse_and_finish(&file)?;
@@ -67,8 +69,7 @@ pub(super) fn copy(
     let Some((schema, dense)) = union(&inputs) else { return Ok(None) };
     let id = ulid::Ulid::new().to_string();
     let (path, _) = paths(dir, data_set, &id);
-    let temporary = files::temporary(&path);
-    let file = File::create(&temporary).map_err(io("create", &temporary))?;
+    let file = output::create(&path)?;
     let properties = Arc::new(properties::properties(data_set, level, &dense));
     let mut output = SerializedFileWriter::new(file, schema, properties)?;
     let mut tally = Tally::new();
@@ -79,22 +80,25 @@ pub(super) fn copy(
     for entry in tally.write() {
         output.append_key_value_metadata(entry);
     }
-    let file = output.into_inner()?;
-    file.sync_all().map_err(io("sync", &temporary))?;
-    let bytes = file.metadata().map_err(io("stat", &temporary))?.len();
-    files::publish(&path)?;
-    files::sync_dir(dir)?;
-    Ok(Some(SegmentMeta {
-        id,
+    let meta = SegmentMeta {
+        id: id.clone(),
         data_set,
         level,
         rows,
-        bytes,
+        bytes: 0,
         min_time: metas.iter().map(|m| m.min_time).min().unwrap_or(i64::MIN),
         max_time: metas.iter().map(|m| m.max_time).max().unwrap_or(i64::MAX),
         services: services(metas),
         index_bytes: None,
-    }))
+        checksum: None,
+        covers: None,
+    };
+    let named = || {
+        let meta = output::finish(output, meta, &Origin::merged(metas))?;
+        files::sync_dir(dir)?;
+        Ok(meta)
+    };
+    named().map(Some).inspect_err(|_| output::discard(dir, data_set, &id))
 }
 
 fn fields(input: &Input) -> &[TypePtr] {
@@ -127,7 +131,7 @@ fn union(inputs: &[Input]) -> Option<(TypePtr, Vec<String>)> {
 
 /// Appends every row group of an input. A column it lacks is null.
 fn append(
-    output: &mut SerializedFileWriter<File>,
+    output: &mut SerializedFileWriter<Sink>,
     input: &Input,
     options: PageOptions,
 ) -> Result<(), StorageError> {

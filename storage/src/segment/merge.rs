@@ -19,10 +19,12 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::census;
+use super::output::Origin;
 use super::properties::ROW_GROUP_ROWS;
 use super::unify::Pick;
 use super::writer::SegmentWriter;
 use crate::dense::{self, Layout, Tally, WHOLE};
+use crate::disk;
 use crate::error::StorageError;
 use crate::files::io;
 use crate::snapshot::SegmentMeta;
@@ -40,6 +42,7 @@ pub(super) fn merge(
     data_set: DataSet,
     level: u32,
     inputs: &[PathBuf],
+    origin: Origin,
 ) -> Result<SegmentMeta, StorageError> {
     let stored = schema::stored(data_set);
     let converter = Arc::new(converter(data_set, &stored)?);
@@ -54,7 +57,7 @@ pub(super) fn merge(
         rows += cursor.rows;
         merge.cursors.push(cursor);
     }
-    let mut writer = SegmentWriter::create(dir, data_set, level, tally.dense(rows))?;
+    let mut writer = SegmentWriter::create(dir, data_set, level, tally.dense(rows), origin)?;
     loop {
         let (batches, picks) = merge.next_group()?;
         if picks.is_empty() {
@@ -117,7 +120,7 @@ impl Cursor {
         stored: &SchemaRef,
         converter: &Arc<RowConverter>,
     ) -> Result<Self, StorageError> {
-        let file = File::open(path).map_err(io("open", path))?;
+        let file = disk::open(path).map_err(io("open", path))?;
         let metadata = with_dictionaries(&file, stored)?;
         let layout = Layout::of(metadata.schema(), dense::promoted(data_set));
         let footer = metadata.metadata().file_metadata();

@@ -1,15 +1,18 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
 mod blocks;
+mod checksum;
 mod copy;
 mod hybrid;
 mod labels;
 mod merge;
+mod output;
 mod properties;
 mod sort;
 #[cfg(test)]
 mod tests;
 mod unify;
+pub(crate) mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +20,8 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use headrope_model::DataSet;
 
+pub(crate) use checksum::Checksums;
+pub(crate) use output::{KEY as LABEL_KEY, Label, Origin, discard};
 use writer::SegmentWriter;
 
 use crate::dense::{self, Census};
@@ -37,29 +42,34 @@ pub(crate) fn paths(dir: &Path, data_set: DataSet, id: &str) -> (PathBuf, PathBu
 /// copied where that will do, otherwise all rows are sorted anew.
 ///
 /// # Errors
-/// When an input cannot be read or the output cannot be written.
+/// When an input cannot be read or is damaged, or the output cannot be written.
 pub(crate) fn merge(
     dir: &Path,
     data_set: DataSet,
     level: u32,
     metas: &[SegmentMeta],
 ) -> Result<SegmentMeta, StorageError> {
+    // What is damaged must not be summed up anew.
+    for meta in metas {
+        verify::segment(dir, meta)?;
+    }
     if let Some(copied) = copy::copy(dir, data_set, level, metas, MIN_GROUP_ROWS)? {
         return Ok(copied);
     }
     let inputs: Vec<PathBuf> = metas.iter().map(|m| paths(dir, data_set, &m.id).0).collect();
-    merge::merge(dir, data_set, level, &inputs)
+    merge::merge(dir, data_set, level, &inputs, Origin::merged(metas))
 }
 
 /// Sorts batches in the stored schema and writes them as one segment of level 0; durable when this
 /// returns. `None` without rows.
 ///
 /// # Errors
-/// When a file cannot be written; temporary files may stay and are removed at the next start.
+/// When a file cannot be written.
 pub(crate) fn write(
     dir: &Path,
     data_set: DataSet,
     batches: &[&RecordBatch],
+    origin: Origin,
 ) -> Result<Option<SegmentMeta>, StorageError> {
     let order = sort::order(data_set, batches)?;
     if order.is_empty() {
@@ -69,7 +79,7 @@ pub(crate) fn write(
     let dense = census.as_ref().map(|census| {
         dense::choose(census.left(batches, dense::promoted(data_set)), order.len() as u64)
     });
-    let mut writer = SegmentWriter::create(dir, data_set, 0, dense.unwrap_or_default())?;
+    let mut writer = SegmentWriter::create(dir, data_set, 0, dense.unwrap_or_default(), origin)?;
     for picks in order.chunks(properties::ROW_GROUP_ROWS) {
         writer.push(batches, census.as_ref(), picks)?;
     }

@@ -33,6 +33,14 @@ fn batches(dice: &mut Dice, count: u64) -> Vec<RecordBatch> {
         .collect()
 }
 
+fn write(
+    dir: &Path,
+    data_set: DataSet,
+    batches: &[&RecordBatch],
+) -> Result<Option<SegmentMeta>, StorageError> {
+    super::write(dir, data_set, batches, Origin { covers: None, data_sets: Vec::new() })
+}
+
 /// Labels as plain text, everything else as it is.
 fn plain(batch: &RecordBatch) -> RecordBatch {
     let columns: Vec<ArrayRef> = batch

@@ -1,7 +1,6 @@
 //! Writing one segment from rows picked in segment order.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,11 +18,12 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::labels::{self, PageOptions, Sorted};
+use super::output::{self, Origin, Sink};
 use super::unify::{Pick, Unified};
 use super::{paths, properties};
 use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
-use crate::files::{self, io};
+use crate::files;
 use crate::live::{range_of, time_columns};
 use crate::snapshot::SegmentMeta;
 use crate::text::TextIndexBuilder;
@@ -34,14 +34,14 @@ pub(super) const MAX_SERVICES: usize = 256;
 /// A segment being written.
 pub(super) struct SegmentWriter {
     dir: PathBuf,
-    path: PathBuf,
     meta: SegmentMeta,
+    origin: Origin,
     /// The columns of batches.
     stored: SchemaRef,
     /// Attribute keys with columns of their own, sorted.
     dense: Vec<String>,
     tally: Tally,
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<Sink>,
     writers: ArrowRowGroupWriterFactory,
     /// The leaf columns of the file.
     leaves: Vec<ColumnDescPtr>,
@@ -56,11 +56,11 @@ impl SegmentWriter {
         data_set: DataSet,
         level: u32,
         dense: Vec<String>,
+        origin: Origin,
     ) -> Result<Self, StorageError> {
         let id = ulid::Ulid::new().to_string();
         let (path, index_path) = paths(dir, data_set, &id);
-        let temporary = files::temporary(&path);
-        let file = File::create(&temporary).map_err(io("create", &temporary))?;
+        let file = output::create(&path)?;
         // Without the embedded Arrow schema, readers see plain Parquet types: dictionaries are how
         // rows are written, not what they are.
         let options = ArrowWriterOptions::new()
@@ -85,11 +85,13 @@ impl SegmentWriter {
             max_time: i64::MIN,
             services: None,
             index_bytes: None,
+            checksum: None,
+            covers: None,
         };
         let dir = dir.to_owned();
         let services = Some(BTreeSet::new());
         let tally = Tally::new();
-        Ok(Self { dir, path, meta, stored, dense, tally, file, writers, leaves, index, services })
+        Ok(Self { dir, meta, origin, stored, dense, tally, file, writers, leaves, index, services })
     }
 
     /// Appends the picked rows of batches in the stored schema as one row group. `census` is of the
@@ -162,22 +164,23 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Completes, syncs and names the files.
+    /// Completes, syncs and names the files; the index first, so that a segment with a name has it.
+    /// After an error neither stays.
     pub(super) fn finish(mut self) -> Result<SegmentMeta, StorageError> {
-        let temporary = files::temporary(&self.path);
+        let (dir, data_set, id) = (self.dir.clone(), self.meta.data_set, self.meta.id.clone());
         for entry in self.tally.write() {
             self.file.append_key_value_metadata(entry);
         }
-        let file = self.file.into_inner()?;
-        file.sync_all().map_err(io("sync", &temporary))?;
-        self.meta.bytes = file.metadata().map_err(io("stat", &temporary))?.len();
-        files::publish(&self.path)?;
-        if let Some(index) = self.index {
-            self.meta.index_bytes = Some(index.finish()?);
-        }
-        files::sync_dir(&self.dir)?;
-        self.meta.services = self.services.map(|names| names.into_iter().collect());
-        Ok(self.meta)
+        let named = || {
+            if let Some(index) = self.index {
+                self.meta.index_bytes = Some(index.finish()?);
+            }
+            self.meta.services = self.services.map(|names| names.into_iter().collect());
+            let meta = output::finish(self.file, self.meta, &self.origin)?;
+            files::sync_dir(&self.dir)?;
+            Ok(meta)
+        };
+        named().inspect_err(|_| output::discard(&dir, data_set, &id))
     }
 }
 
@@ -197,7 +200,7 @@ fn rest_field() -> Field {
 
 /// Writes a dense column: with a dictionary if one pays.
 fn write_dense(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
     writers: &mut Peekable<impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>>,
     cells: &mut Cells<'_>,
     options: PageOptions,
@@ -227,7 +230,7 @@ fn column(batch: &RecordBatch, at: usize) -> Result<&dyn Array, ArrowError> {
 
 /// Writes an array with the general writers, one per leaf column.
 fn write_array(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
     writers: &mut impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>,
     field: &Field,
     array: &ArrayRef,

@@ -13,7 +13,6 @@
 //! so every CRC-32 is verified before it sees a byte.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use tantivy::directory::{
 };
 
 use crate::error::StorageError;
+use crate::files::{self, Temporary};
 
 const MAGIC: &[u8; 8] = b"HRTEXT1\n";
 const TRAILER_BYTES: usize = 16;
@@ -70,22 +70,16 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> StorageErro
 #[derive(Debug)]
 pub(super) struct BundleWriter {
     path: PathBuf,
-    temporary: PathBuf,
-    file: Option<BufWriter<File>>,
+    file: BufWriter<Temporary>,
     offset: u64,
     pieces: Vec<Piece>,
 }
 
 impl BundleWriter {
     pub(super) fn create(path: &Path) -> Result<Self, StorageError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".tmp");
-        let temporary = PathBuf::from(name);
-        let file = File::create(&temporary).map_err(|e| io_error("create", &temporary, e))?;
         let mut writer = Self {
             path: path.to_owned(),
-            temporary,
-            file: Some(BufWriter::new(file)),
+            file: BufWriter::new(Temporary::create(path)?),
             offset: 0,
             pieces: Vec::new(),
         };
@@ -94,9 +88,7 @@ impl BundleWriter {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        if let Some(file) = &mut self.file {
-            file.write_all(bytes).map_err(|e| io_error("write", &self.temporary, e))?;
-        }
+        self.file.write_all(bytes).map_err(|e| io_error("write", &self.path, e))?;
         self.offset += bytes.len() as u64;
         Ok(())
     }
@@ -131,31 +123,14 @@ impl BundleWriter {
         self.write(&crc32fast::hash(&table).to_le_bytes())?;
         self.write(MAGIC)?;
         let size = self.offset;
-        if let Some(buffered) = self.file.take() {
-            let file = buffered
-                .into_inner()
-                .map_err(|e| io_error("write", &self.temporary, e.into_error()))?;
-            file.sync_data().map_err(|e| io_error("sync", &self.temporary, e))?;
-        }
-        fs::rename(&self.temporary, &self.path).map_err(|e| io_error("rename", &self.path, e))?;
+        let file = self.file.into_inner();
+        file.map_err(|e| io_error("write", &self.path, e.into_error()))?.publish()?;
         let directory = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        File::open(directory)
-            .and_then(|d| d.sync_all())
-            .map_err(|e| io_error("sync", directory, e))?;
+        files::sync_dir(directory)?;
         Ok(size)
-    }
-}
-
-impl Drop for BundleWriter {
-    fn drop(&mut self) {
-        // `file` is taken when the bundle is complete. A file left behind by a failing removal is
-        // harmless: its name ends in `.tmp` and the next start sweeps those.
-        if self.file.take().is_some() {
-            let _ = fs::remove_file(&self.temporary);
-        }
     }
 }
 
