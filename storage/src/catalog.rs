@@ -283,3 +283,76 @@ fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
         covers: covers.map_err(|e: String| sqlx::Error::Decode(e.into()))?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::covers::Covers;
+
+    fn meta(id: &str) -> SegmentMeta {
+        SegmentMeta {
+            id: id.to_owned(),
+            data_set: DataSet::Logs,
+            level: 0,
+            rows: 7,
+            bytes: 100,
+            min_time: 1,
+            max_time: 2,
+            services: Some(vec!["a".to_owned(), "b".to_owned()]),
+            index_bytes: Some(3),
+            checksum: Some(u32::MAX),
+            covers: Some(Covers::range(1, 9)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_catalog_of_version_1_is_brought_up_to_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.sqlite");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        sqlx::raw_sql(STEPS[0]).execute(&pool).await.unwrap();
+        let old = "INSERT INTO segment VALUES ('x', 'spans', 1, 5, 50, 3, 4, 'a', NULL);
+                   UPDATE watermark SET seq = 6";
+        sqlx::raw_sql(old).execute(&pool).await.unwrap();
+        pool.close().await;
+        for _ in 0..2 {
+            let catalog = Catalog::open(&path, true).await.unwrap();
+            let (seq, metas) = catalog.load().await.unwrap();
+            assert_eq!((seq, metas.len()), (6, 1));
+            assert_eq!((metas[0].rows, metas[0].checksum, &metas[0].covers), (5, None, &None));
+            catalog.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_comes_back_and_nothing_else_passes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.sqlite");
+        let missing = Catalog::open(&path, true).await.unwrap_err();
+        assert!(matches!(missing, StorageError::NoCatalog { .. }));
+        let catalog = Catalog::open(&path, false).await.unwrap();
+        catalog.publish(&[meta("a"), meta("b")], 9).await.unwrap();
+        catalog.replace(&["a".to_owned()], &[meta("c")]).await.unwrap();
+        let want = (9, vec![meta("b"), meta("c")]);
+        assert_eq!(catalog.load().await.unwrap(), want);
+        // A merge whose inputs are not listed any more must not list its output.
+        let gone = catalog.replace(&["a".to_owned()], &[meta("d")]).await;
+        assert!(gone.is_err());
+        assert_eq!(catalog.load().await.unwrap(), want);
+        for damage in [
+            "UPDATE segment SET rows = 8 WHERE id = 'b'",
+            "UPDATE segment SET services = 'c' WHERE id = 'b'",
+            "UPDATE watermark SET seq = 8",
+            "DELETE FROM segment WHERE id = 'c'",
+        ] {
+            let mut tx = catalog.pool.begin().await.unwrap();
+            sqlx::raw_sql(damage).execute(&mut *tx).await.unwrap();
+            let (_, stored) = state(&mut tx).await.unwrap();
+            assert_ne!(digest(&mut tx).await.unwrap(), stored, "{damage}");
+            tx.rollback().await.unwrap();
+        }
+        sqlx::raw_sql("UPDATE segment SET level = 3").execute(&catalog.pool).await.unwrap();
+        assert!(matches!(catalog.load().await, Err(StorageError::Corrupt { .. })));
+    }
+}

@@ -8,8 +8,8 @@
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
@@ -59,14 +59,16 @@ pub trait Faults: std::fmt::Debug + Send + Sync {
     }
 }
 
-type Armed = Vec<(PathBuf, Arc<dyn Faults>)>;
+type Armed = Vec<(PathBuf, Weak<dyn Faults>)>;
 
 static ANY: AtomicBool = AtomicBool::new(false);
 static ARMED: RwLock<Armed> = RwLock::new(Vec::new());
 
-/// Puts faults under a directory for the rest of the process.
-pub fn inject(dir: &Path, faults: Arc<dyn Faults>) {
-    ARMED.write().push((dir.to_owned(), faults));
+/// Puts faults under a directory, until they are dropped.
+pub fn inject(dir: &Path, faults: &Arc<dyn Faults>) {
+    let mut armed = ARMED.write();
+    armed.retain(|(_, faults)| faults.strong_count() > 0);
+    armed.push((dir.to_owned(), Arc::downgrade(faults)));
     ANY.store(true, Ordering::Release);
 }
 
@@ -75,7 +77,7 @@ fn faults(path: &Path) -> Option<Arc<dyn Faults>> {
         return None;
     }
     let armed = ARMED.read();
-    armed.iter().find(|(dir, _)| path.starts_with(dir)).map(|(_, faults)| Arc::clone(faults))
+    armed.iter().find(|(dir, _)| path.starts_with(dir)).and_then(|(_, faults)| faults.upgrade())
 }
 
 fn run<T>(

@@ -20,6 +20,8 @@ mod background;
 mod backlog;
 mod backup;
 mod catalog;
+mod checked;
+mod checksum;
 mod commit;
 mod compact;
 pub mod config;

@@ -20,11 +20,12 @@ use headrope_model::DataSet;
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use crate::catalog::Catalog;
+use crate::checksum::Checksums;
 use crate::covers::Covers;
 use crate::disk;
 use crate::error::StorageError;
 use crate::files::{self, io};
-use crate::segment::{self, Checksums, Label};
+use crate::segment::{self, Label};
 use crate::snapshot::SegmentMeta;
 use crate::text::TextIndex;
 use crate::{log, recover};
@@ -66,7 +67,8 @@ pub async fn rebuild_catalog(dir: &Path) -> Result<Rebuilt, StorageError> {
     }
     let logs = files::list(&log_dir, log::EXTENSION)?;
     let log_first = logs.first().and_then(|path| log::first_seq(path));
-    let (watermark, kept, left_out) = choose(found, log_first).map_err(|(meta, detail)| {
+    let (watermark, kept, left_out) = choose(found, log_first).map_err(|refused| {
+        let (meta, detail) = *refused;
         let (path, _) = segment::paths(&segments_dir, meta.data_set, &meta.id);
         StorageError::Corrupt { path, offset: 0, detail }
     })?;
@@ -180,7 +182,7 @@ type Chosen = (u64, Vec<Found>, Vec<Found>);
 
 /// The watermark, the segments that count, and those that do not. Pure; `log_first` is the first entry
 /// that may be in the log.
-fn choose(found: Vec<Found>, log_first: Option<u64>) -> Result<Chosen, (SegmentMeta, String)> {
+fn choose(found: Vec<Found>, log_first: Option<u64>) -> Result<Chosen, Box<(SegmentMeta, String)>> {
     let last = |f: &Found| f.covers.last().unwrap_or_default();
     let merged = found.iter().filter(|f| f.meta.level > 0).map(last).max().unwrap_or_default();
     // Without a log there is nothing a flush could be waiting for.
@@ -219,7 +221,7 @@ fn choose(found: Vec<Found>, log_first: Option<u64>) -> Result<Chosen, (SegmentM
                     "it covers the log entries {}, and segment {} covers {}: neither holds all rows of the other",
                     one.covers, other.meta.id, other.covers
                 );
-                return Err((one.meta, detail));
+                return Err(Box::new((one.meta, detail)));
             }
         }
     }

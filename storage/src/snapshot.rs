@@ -9,9 +9,9 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use headrope_model::DataSet;
 
+use crate::checked::Checked;
 use crate::covers::Covers;
 use crate::error::StorageError;
-use crate::segment::verify::Checked;
 use crate::{failpoint, files};
 
 /// What the catalog knows of a segment.
@@ -86,13 +86,13 @@ impl Segment {
     /// # Errors
     /// [`StorageError::Corrupt`] with the place, or when the file cannot be read.
     pub fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
-        self.checked.read(&self.path, &self.meta, ranges)
+        self.checked.read(&self.path, ranges)
     }
 
     /// Whether byte ranges of the Parquet file, and its footer, were checked since the start.
     #[must_use]
     pub fn is_checked(&self, ranges: &[Range<u64>]) -> bool {
-        self.meta.checksum.is_none() || self.checked.has(ranges)
+        self.checked.has(ranges)
     }
 
     /// Checks byte ranges of the Parquet file that were not checked before, and the footer with what
@@ -101,7 +101,7 @@ impl Segment {
     /// # Errors
     /// As [`Self::read`].
     pub fn check(&self, ranges: &[Range<u64>]) -> Result<(), StorageError> {
-        self.checked.check(&self.path, &self.meta, ranges)
+        self.checked.check(&self.path, ranges)
     }
 
     /// The text index, if there is one.

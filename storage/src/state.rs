@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use headrope_model::DataSet;
 
+use crate::checked::Checked;
 use crate::entry::{CHUNK_BYTES, Entry, Rows};
 use crate::live::Live;
-use crate::segment::{self, verify::Checked};
+use crate::segment;
 use crate::snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot, slot};
 
 /// Everything a snapshot is made of. Guarded by one lock, so each change is seen whole.
@@ -75,7 +76,7 @@ impl State {
         let at =
             list.partition_point(|s| (s.meta.min_time, &s.meta.id) < (meta.min_time, &meta.id));
         let retired = AtomicBool::new(false);
-        let checked = Checked::default();
+        let checked = Checked::new(meta.bytes, meta.checksum);
         list.insert(at, Arc::new(Segment { meta, path, index_path, retired, checked }));
     }
 

@@ -1,7 +1,6 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
 mod blocks;
-mod checksum;
 mod copy;
 mod hybrid;
 mod labels;
@@ -20,7 +19,6 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use headrope_model::DataSet;
 
-pub(crate) use checksum::Checksums;
 pub(crate) use output::{KEY as LABEL_KEY, Label, Origin, discard};
 use writer::SegmentWriter;
 

@@ -8,8 +8,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::writer::SerializedFileWriter;
 use serde::{Deserialize, Serialize};
 
-use super::checksum::ChecksumWriter;
 use super::paths;
+use crate::checksum::ChecksumWriter;
 use crate::covers::Covers;
 use crate::error::StorageError;
 use crate::files::{self, Temporary};

@@ -35,9 +35,9 @@ async fn a_backup_under_load_has_everything_acknowledged_before() {
         let (engine, acknowledged, stop) =
             (Arc::clone(&engine), Arc::clone(&acknowledged), Arc::clone(&stop));
         tokio::spawn(async move {
-            let mut id = 0;
+            let mut id = 0_u64;
             while !stop.load(Ordering::Relaxed) {
-                let kind = if id % 3 == 0 { Kind::Log } else { Kind::Span };
+                let kind = if id.is_multiple_of(3) { Kind::Log } else { Kind::Span };
                 append(&engine, kind, id).await;
                 id += 1;
                 acknowledged.store(id, Ordering::Release);
@@ -69,7 +69,7 @@ async fn a_backup_under_load_has_everything_acknowledged_before() {
         let to = from.with_extension("restored");
         headrope_storage::restore(&from, &to).await.unwrap();
         let found = content(&to).await;
-        let record = |id: u64| (if id % 3 == 0 { Kind::Log } else { Kind::Span }, id);
+        let record = |id: u64| (if id.is_multiple_of(3) { Kind::Log } else { Kind::Span }, id);
         assert!((0..before).all(|id| found.contains(&record(id))), "{before} {found:?}");
         assert!(found.iter().all(|(kind, id)| *id < sent && record(*id) == (*kind, *id)));
         // The catalog of a backup can be lost, too.

@@ -158,7 +158,7 @@ impl FaultDisk {
         }
         inner.durable_names = inner.names.clone();
         let disk = Arc::new(Self(Mutex::new(inner)));
-        disk::inject(root, Arc::clone(&disk) as Arc<dyn Faults>);
+        disk::inject(root, &(Arc::clone(&disk) as Arc<dyn Faults>));
         disk
     }
 

@@ -35,7 +35,7 @@ const PARQUET_END: usize = 8;
 
 /// Passes bytes on and sums them up.
 #[derive(Debug)]
-pub(super) struct ChecksumWriter<W> {
+pub(crate) struct ChecksumWriter<W> {
     inner: W,
     hasher: crc32fast::Hasher,
     in_block: usize,
@@ -46,13 +46,13 @@ pub(super) struct ChecksumWriter<W> {
 }
 
 impl<W: Write> ChecksumWriter<W> {
-    pub(super) fn new(inner: W) -> Self {
+    pub(crate) fn new(inner: W) -> Self {
         let hasher = crc32fast::Hasher::new();
         Self { inner, hasher, in_block: 0, sums: Vec::new(), covered: 0, held: None }
     }
 
     /// Keeps what is written from here on in memory: the indexes and the footer.
-    pub(super) fn hold(&mut self) {
+    pub(crate) fn hold(&mut self) {
         self.held.get_or_insert_default();
     }
 
@@ -79,7 +79,7 @@ impl<W: Write> ChecksumWriter<W> {
     }
 
     /// Writes what was held with the table in its place. Returns the writer and the CRC of the table.
-    pub(super) fn finish(mut self) -> io::Result<(W, u32)> {
+    pub(crate) fn finish(mut self) -> io::Result<(W, u32)> {
         let held = self.held.take().unwrap_or_default();
         let tail = self.covered;
         let footer = held.len().checked_sub(PARQUET_END).and_then(|end| {
@@ -139,7 +139,7 @@ fn corrupt(path: &Path, offset: u64, detail: impl Into<String>) -> StorageError 
     StorageError::Corrupt { path: path.to_owned(), offset, detail: detail.into() }
 }
 
-pub(super) fn read_at(
+pub(crate) fn read_at(
     file: &std::fs::File,
     path: &Path,
     range: Range<u64>,
@@ -218,6 +218,28 @@ impl Checksums {
         let found = Self { sums, block, covered, crc, checked };
         found.check(file, path, tail..covered)?;
         Ok(Some(found))
+    }
+
+    /// As [`Self::open`], for a file that was published with the checksum `wanted`.
+    ///
+    /// # Errors
+    /// Also when the file has another checksum, or none.
+    pub(crate) fn open_published(
+        file: &std::fs::File,
+        path: &Path,
+        size: u64,
+        wanted: u32,
+    ) -> Result<Self, StorageError> {
+        match Self::open(file, path, size)? {
+            Some(sums) if sums.crc == wanted => Ok(sums),
+            Some(sums) => {
+                let found = sums.crc;
+                let detail =
+                    format!("checksum {found:08x}, published with {wanted:08x}: another file");
+                Err(corrupt(path, 0, detail))
+            }
+            None => Err(corrupt(path, size, "its checksums are gone")),
+        }
     }
 
     /// The CRC that stands for the whole file.
