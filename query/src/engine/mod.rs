@@ -1,16 +1,23 @@
 //! The engine: from SQL text over one snapshot to record batches.
 //!
 //! Reading order: [`session`](Session) (one question), `catalog` (what SQL can name), `table` (which
-//! segments and live batches), `scan` (the physical plan over them), `ids`, `prune`, `texts`
-//! (how rows are skipped), `machine` (what all questions share), `gate` (how many run).
+//! segments and live batches), `scan` (the physical plan over them), `reader` (its files), `ids`,
+//! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
+//! replaces it), `pick` (the first rows of an order), `found`
+//! (the spans of a trace), `machine` (what all questions share), `gate` (how many run).
 
 mod catalog;
 mod config;
 mod fault;
+mod found;
 mod gate;
 mod ids;
 mod machine;
+mod narrow;
+mod node;
+mod pick;
 mod prune;
+mod reader;
 mod scan;
 mod session;
 mod table;
@@ -22,5 +29,6 @@ mod tests;
 
 pub use config::QueryConfig;
 pub(crate) use fault::{internal, user};
+pub(crate) use found::Found;
 pub(crate) use machine::Machine;
 pub(crate) use session::{Params, Session};

@@ -7,20 +7,18 @@
 //!
 //! Only the columns asked for are read, decoded and cast.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::parquet::{
-    CachedParquetFileReaderFactory, ParquetRowSelection,
-};
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
@@ -40,22 +38,66 @@ use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::RowSelection;
 
 use super::ids::IdFilter;
+use super::reader::Readers;
 use crate::function::hex;
+use crate::segment::Footers;
 
 /// Above this share of a segment's rows, decoding everything beats jumping from row to row.
 const SELECT_AT_MOST_PERCENT: u64 = 35;
 
 /// A segment to read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct File {
     pub(crate) segment: Arc<Segment>,
     /// Rows to read, `None` for all.
-    pub(crate) rows: Option<RowSet>,
+    pub(crate) rows: Option<Rows>,
+}
+
+/// Some rows of a segment, by their numbers.
+#[derive(Debug, Clone)]
+pub(crate) enum Rows {
+    Set(RowSet),
+    /// Ascending and apart from each other.
+    Ranges(Vec<Range<usize>>),
+}
+
+impl Rows {
+    /// Rows by their numbers, which are ascending.
+    pub(crate) fn of(numbers: impl IntoIterator<Item = usize>) -> Self {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for row in numbers {
+            match ranges.last_mut() {
+                Some(last) if last.end == row => last.end += 1,
+                _ => ranges.push(row..row + 1),
+            }
+        }
+        Self::Ranges(ranges)
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Self::Set(set) => set.len(),
+            Self::Ranges(ranges) => ranges.iter().map(|r| r.len() as u64).sum(),
+        }
+    }
+
+    fn selection(&self, of: usize) -> RowSelection {
+        match self {
+            Self::Set(set) => {
+                let ranges = set.ranges().map(|r| r.start as usize..r.end as usize);
+                RowSelection::from_consecutive_ranges(ranges, of)
+            }
+            Self::Ranges(ranges) => {
+                RowSelection::from_consecutive_ranges(ranges.iter().cloned(), of)
+            }
+        }
+    }
 }
 
 /// What to read and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scan {
+    pub(crate) footers: Arc<Footers>,
     pub(crate) data_set: DataSet,
     /// Columns of the query schema, in the order of the output.
     pub(crate) projection: Vec<usize>,
@@ -65,26 +107,29 @@ pub(crate) struct Scan {
     pub(crate) late: bool,
     /// Rows after which each part may stop.
     pub(crate) limit: Option<usize>,
+    /// Read the rows named for each file and no others, however many they are.
+    pub(crate) exactly: bool,
     pub(crate) files: Vec<File>,
     pub(crate) live: Vec<RecordBatch>,
 }
 
 /// Keeps a segment's files until the plan is dropped.
 #[derive(Debug)]
-struct Pin(#[expect(dead_code, reason = "held, not read")] Arc<Segment>);
+pub(super) struct Pin(pub(super) Arc<Segment>);
 
 impl Scan {
-    pub(crate) fn plan(mut self, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let output = Arc::new(schema::query(self.data_set).project(&self.projection)?);
+    /// The plan of the scan.
+    pub(crate) fn plan(mut self, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let output = self.output()?;
         let read = self.columns_read()?;
         let mut parts: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(2);
         let files = std::mem::take(&mut self.files);
         if !files.is_empty() {
-            parts.push(self.parquet(state, files, &read)?);
+            parts.push(self.parquet(config, files, &read)?);
         }
         let live = std::mem::take(&mut self.live);
         if !live.is_empty() {
-            parts.push(self.live(state, live, &read)?);
+            parts.push(self.live(config, live, &read)?);
         }
         if parts.is_empty() {
             return Ok(Arc::new(EmptyExec::new(output)));
@@ -95,7 +140,12 @@ impl Scan {
             let filters: Result<Vec<_>> = self.ids.iter().map(|f| f.physical(&input)).collect();
             plan = Arc::new(FilterExec::try_new(conjunction(filters?), plan)?);
         }
-        self.as_output(state.config_options(), plan, &output)
+        self.as_output(config, plan, &output)
+    }
+
+    /// The schema of the rows.
+    pub(crate) fn output(&self) -> Result<SchemaRef> {
+        Ok(Arc::new(schema::query(self.data_set).project(&self.projection)?))
     }
 
     /// Columns to read: those asked for, then those only the id filters need.
@@ -113,19 +163,15 @@ impl Scan {
 
     fn parquet(
         &self,
-        state: &dyn Session,
+        config: &ConfigOptions,
         files: Vec<File>,
         read: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let scanned = schema::scanned(self.data_set);
         let url = ObjectStoreUrl::local_filesystem();
-        let runtime = state.runtime_env();
-        let reader = CachedParquetFileReaderFactory::new(
-            runtime.object_store(&url)?,
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
+        let reader = Readers(Arc::clone(&self.footers));
         let options = TableParquetOptions {
-            global: state.config_options().execution.parquet.clone(),
+            global: config.execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
         let source = ParquetSource::new(Arc::clone(&scanned))
@@ -139,23 +185,23 @@ impl Scan {
             true => Precision::Inexact(rows),
             false => Precision::Exact(rows),
         };
-        let groups = groups(files, state.config().target_partitions())?;
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+        let groups = groups(files, config.execution.target_partitions, self.exactly)?;
+        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(Some(read.to_vec()))?
             .with_limit(self.limit)
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        Ok(DataSourceExec::from_data_source(scan))
     }
 
     fn live(
         &self,
-        state: &dyn Session,
+        config: &ConfigOptions,
         batches: Vec<RecordBatch>,
         read: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let partitions = state.config().target_partitions().clamp(1, batches.len());
+        let partitions = config.execution.target_partitions.clamp(1, batches.len());
         let mut split: Vec<Vec<RecordBatch>> = vec![Vec::new(); partitions];
         for (at, batch) in batches.into_iter().enumerate() {
             if let Some(partition) = split.get_mut(at % partitions) {
@@ -217,12 +263,12 @@ fn as_type(input: &Schema, at: usize, target: &DataType) -> Result<ProjectionExp
 }
 
 /// Spreads files over the partitions by size, keeping their order inside each.
-fn groups(files: Vec<File>, partitions: usize) -> Result<Vec<FileGroup>> {
+fn groups(files: Vec<File>, partitions: usize, exactly: bool) -> Result<Vec<FileGroup>> {
     let partitions = partitions.clamp(1, files.len().max(1));
     let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); partitions];
     for file in files {
         let bytes = file.segment.meta().bytes;
-        let file = partitioned(file)?;
+        let file = partitioned(file, exactly)?;
         if let Some((total, group)) = groups.iter_mut().min_by_key(|(total, _)| *total) {
             *total += bytes.max(1);
             group.push(file);
@@ -231,7 +277,7 @@ fn groups(files: Vec<File>, partitions: usize) -> Result<Vec<FileGroup>> {
     Ok(groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect())
 }
 
-fn partitioned(file: File) -> Result<PartitionedFile> {
+fn partitioned(file: File, exactly: bool) -> Result<PartitionedFile> {
     let meta = file.segment.meta();
     let location = object_store::path::Path::from_absolute_path(file.segment.path())
         .map_err(|e| DataFusionError::External(Box::new(e)))?;
@@ -245,11 +291,9 @@ fn partitioned(file: File) -> Result<PartitionedFile> {
         version: None,
     };
     let mut part = PartitionedFile::new_from_meta(object);
-    let few = |set: &RowSet| set.len() * 100 <= meta.rows * SELECT_AT_MOST_PERCENT;
+    let few = |set: &Rows| exactly || set.len() * 100 <= meta.rows * SELECT_AT_MOST_PERCENT;
     if let Some(set) = file.rows.filter(few) {
-        let ranges = set.ranges().map(|r| r.start as usize..r.end as usize);
-        let selection = RowSelection::from_consecutive_ranges(ranges, rows);
-        part = part.with_extension(ParquetRowSelection::new(selection));
+        part = part.with_extension(ParquetRowSelection::new(set.selection(rows)));
     }
     Ok(part.with_extension(Pin(file.segment)))
 }

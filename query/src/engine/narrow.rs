@@ -1,0 +1,110 @@
+//! The rule that makes scans read less for what is asked above them.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
+use datafusion::error::Result;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions, ChildrenPropertiesMode};
+
+use super::node::ScanExec;
+use super::pick::{Order, PickExec};
+
+/// Replaces scans below a sort with a limit by such that yield little more than the rows the sort
+/// keeps, and all others by the engine's own nodes.
+#[derive(Debug)]
+pub(crate) struct Narrow;
+
+impl PhysicalOptimizerRule for Narrow {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let narrowed = plan
+            .transform_down(|node| match first_rows(&node)? {
+                Some(narrow) => Ok(Transformed::yes(narrow)),
+                None => Ok(Transformed::no(node)),
+            })
+            .data()?;
+        let unwrap = |node: Arc<dyn ExecutionPlan>| {
+            Ok(match node.downcast_ref::<ScanExec>() {
+                Some(scan) => Transformed::yes(Arc::clone(scan.plan())),
+                None => Transformed::no(node),
+            })
+        };
+        narrowed.transform_up(unwrap).data()
+    }
+
+    fn name(&self) -> &'static str {
+        "headrope_narrow"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// A sort with a limit over a scan, with the scan replaced.
+fn first_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(None) };
+    let (Some(rows), key) = (sort.fetch(), sort.expr().first()) else { return Ok(None) };
+    let Some(column) = key.expr.downcast_ref::<Column>() else { return Ok(None) };
+    let order = Order {
+        rows,
+        descending: key.options.descending,
+        // Equal rows are told apart by the further keys.
+        with_equals: sort.expr().len() > 1,
+    };
+    match below(sort.input(), column.index(), order)? {
+        Some(input) => Ok(Some(with_input(plan, input)?)),
+        None => Ok(None),
+    }
+}
+
+fn with_input(
+    plan: &Arc<dyn ExecutionPlan>,
+    input: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Arc::clone(plan).replace_children(vec![input], options)
+}
+
+/// The input of a sort by one of its columns, with the scan at its end replaced.
+fn below(
+    plan: &Arc<dyn ExecutionPlan>,
+    column: usize,
+    order: Order,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let from = projection.expr().get(column);
+        let Some(from) = from.and_then(|e| e.expr.downcast_ref::<Column>()) else {
+            return Ok(None);
+        };
+        let input = below(projection.input(), from.index(), order)?;
+        return input.map(|input| with_input(plan, input)).transpose();
+    }
+    let (scan, filter, column) = match plan.downcast_ref::<FilterExec>() {
+        Some(filter) => {
+            let column = match filter.projection() {
+                Some(places) => places.get(column).copied(),
+                None => Some(column),
+            };
+            (filter.input(), Some(Arc::clone(filter.predicate())), column)
+        }
+        None => (plan, None, Some(column)),
+    };
+    let (Some(scan), Some(column)) = (scan.downcast_ref::<ScanExec>(), column) else {
+        return Ok(None);
+    };
+    let Some(pick) = PickExec::try_new(scan.scan(), filter.clone(), column, order) else {
+        return Ok(None);
+    };
+    let pick: Arc<dyn ExecutionPlan> = Arc::new(pick);
+    if filter.is_some() { with_input(plan, pick).map(Some) } else { Ok(Some(pick)) }
+}
