@@ -57,8 +57,9 @@ impl Machine {
         let failed = |e: &dyn std::fmt::Display| {
             format!("cannot set up the memory, disk and threads of queries: {e}")
         };
-        let base =
-            runtime(&config).map(|runtime| Arc::new(base_state(&config, runtime))).map_err(|e| failed(&e));
+        let base = runtime(&config)
+            .map(|runtime| Arc::new(base_state(&config, runtime)))
+            .map_err(|e| failed(&e));
         let (base, threads) = match threads(&config) {
             Ok(threads) => (base, Some(threads)),
             Err(e) => (Err(failed(&e)), None),

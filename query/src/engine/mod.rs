@@ -3,15 +3,17 @@
 //! Reading order: [`session`](Session) (one question), `catalog` (what SQL can name), `table` (which
 //! segments and live batches), `scan` (the physical plan over them), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
-//! replaces it), `pick` (the first rows of an order), `found`
-//! (the spans of a trace), `machine` (what all questions share), `gate` (how many run).
+//! replaces it), `pick` (the first rows of an order), `group` and `labels`
+//! (aggregates by labels), `found` (the spans of a trace), `machine` (what all questions share), `gate` (how many run).
 
 mod catalog;
 mod config;
 mod fault;
 mod found;
 mod gate;
+mod group;
 mod ids;
+mod labels;
 mod machine;
 mod narrow;
 mod node;

@@ -7,16 +7,19 @@ use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNod
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions, ChildrenPropertiesMode};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
+use super::group::GroupExec;
 use super::node::ScanExec;
 use super::pick::{Order, PickExec};
 
 /// Replaces scans below a sort with a limit by such that yield little more than the rows the sort
-/// keeps, and all others by the engine's own nodes.
+/// keeps, partial aggregations by labels by such that work on codes, and all other scans by the engine's
+/// own nodes.
 #[derive(Debug)]
 pub(crate) struct Narrow;
 
@@ -24,12 +27,15 @@ impl PhysicalOptimizerRule for Narrow {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
+        config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let narrowed = plan
-            .transform_down(|node| match first_rows(&node)? {
-                Some(narrow) => Ok(Transformed::yes(narrow)),
-                None => Ok(Transformed::no(node)),
+            .transform_down(|node| {
+                let narrow = match first_rows(&node)? {
+                    Some(narrow) => Some(narrow),
+                    None => by_labels(&node, config.execution.target_partitions)?,
+                };
+                Ok(narrow.map_or_else(|| Transformed::no(node), Transformed::yes))
             })
             .data()?;
         let unwrap = |node: Arc<dyn ExecutionPlan>| {
@@ -48,6 +54,16 @@ impl PhysicalOptimizerRule for Narrow {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// What does the work of a partial aggregation by labels over a scan.
+fn by_labels(
+    plan: &Arc<dyn ExecutionPlan>,
+    partitions: usize,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
+    let group = GroupExec::instead_of(aggregate, partitions)?;
+    Ok(group.map(|group| Arc::new(group) as _))
 }
 
 /// A sort with a limit over a scan, with the scan replaced.

@@ -15,7 +15,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, AsArray as _, BooleanArray, Int64Array, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{
+    Array as _, AsArray as _, BooleanArray, Int64Array, RecordBatch, UInt64Array,
+};
 use datafusion::arrow::compute::{cast, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::config::ConfigOptions;
@@ -27,9 +29,12 @@ use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{
     EquivalenceProperties, PhysicalExpr, conjunction_opt, split_conjunction,
 };
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
@@ -98,6 +103,10 @@ impl PickExec {
         let ordered = matches!(field.data_type(), DataType::Int64 | DataType::Timestamp(..));
         let rows = scan.files.iter().any(|f| f.rows.is_some());
         if !ordered || field.is_nullable() || rows || !scan.ids.is_empty() {
+            return None;
+        }
+        // The filter is evaluated here and again above.
+        if filter.as_ref().is_some_and(is_volatile) {
             return None;
         }
         if order.rows == 0 || order.rows > MOST_ROWS || scan.limit.is_some() {
@@ -217,7 +226,7 @@ struct Candidate {
 }
 
 /// Keeps the best rows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Best {
     order: Order,
     kept: Vec<Candidate>,
@@ -372,8 +381,7 @@ impl Search {
             let left = left.cloned();
             let mut best = Best { order, kept: Vec::new(), last };
             SpawnedTask::spawn(async move {
-                let rows =
-                    Box::pin(search.part(&part, &mut best, context, left.as_ref())).await?;
+                let rows = Box::pin(search.part(&part, &mut best, context, left.as_ref())).await?;
                 Ok::<_, datafusion::error::DataFusionError>((best, rows))
             })
             .join()
@@ -404,7 +412,10 @@ impl Search {
         };
         let needed = self.needed(filter.as_ref())?;
         let mut scan = Scan {
-            projection: needed.iter().filter_map(|at| self.scan.projection.get(*at).copied()).collect(),
+            projection: needed
+                .iter()
+                .filter_map(|at| self.scan.projection.get(*at).copied())
+                .collect(),
             late: false,
             exactly: true,
             files: Vec::new(),
@@ -511,4 +522,40 @@ fn integers(batch: &RecordBatch, column: &str) -> Result<Int64Array> {
     let missing = || exec_datafusion_err!("a batch lacks {column}");
     let array = batch.column_by_name(column).ok_or_else(missing)?;
     Ok(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_best_are_kept_in_whatever_order_they_come(
+            ranks in prop::collection::vec(-9_i64..9, 0..300),
+            rows in 1_usize..20,
+            with_equals: bool,
+            often in 1_usize..50,
+        ) {
+            let mut best = Best::new(Order { rows, descending: true, with_equals });
+            for (row, rank) in ranks.iter().enumerate() {
+                best.push(Candidate { rank: *rank, source: 0, row });
+                if row % often == 0 {
+                    best.cut();
+                }
+            }
+            best.cut();
+            let mut kept: Vec<i64> = best.kept.iter().map(|c| c.rank).collect();
+            kept.sort_unstable_by(|a, b| b.cmp(a));
+            let mut all = ranks;
+            all.sort_unstable_by(|a, b| b.cmp(a));
+            let last = all.get(rows - 1).copied().unwrap_or(i64::MIN);
+            let mut wanted = all.clone();
+            wanted.truncate(rows);
+            if with_equals {
+                wanted = all.into_iter().filter(|rank| *rank >= last).collect();
+            }
+            prop_assert_eq!(kept, wanted);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! One question: a session whose tables all see the same snapshot.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
@@ -60,7 +60,8 @@ impl Session {
 
     /// Where a trace is; `None` when no span of it is stored.
     pub(crate) async fn find(&self, id: TraceId) -> Result<Option<Found>, QueryError> {
-        let (machine, snapshot) = (Arc::clone(&self.source.machine), Arc::clone(&self.source.snapshot));
+        let (machine, snapshot) =
+            (Arc::clone(&self.source.machine), Arc::clone(&self.source.snapshot));
         let search = move || found::find(&machine.footers, &snapshot, id);
         let found = tokio::task::spawn_blocking(search).await;
         found.map_err(|e| QueryError::Engine(e.to_string()))?.map_err(internal)

@@ -91,8 +91,7 @@ fn group_may_hold(footer: &Footer, group: usize, extent: &Extent) -> bool {
         _ => (None, None),
     };
     let services = statistics("service_name");
-    let (min, max) =
-        services.map_or((None, None), |s| (s.min_bytes_opt(), s.max_bytes_opt()));
+    let (min, max) = services.map_or((None, None), |s| (s.min_bytes_opt(), s.max_bytes_opt()));
     extent.overlaps(times.0, times.1) && extent.has_service(min, max)
 }
 

@@ -168,8 +168,7 @@ impl Known<'_> {
     fn column(&self, column: &Column, most: bool) -> Option<ArrayRef> {
         let query = schema::query(self.data_set);
         let data_type = query.field_with_name(&column.name).ok()?.data_type();
-        let integers =
-            || self.pages.iter().map(|(f, page)| integer(f, page, &column.name, most));
+        let integers = || self.pages.iter().map(|(f, page)| integer(f, page, &column.name, most));
         match data_type {
             DataType::Int64 => Some(Arc::new(integers().collect::<Int64Array>())),
             DataType::Timestamp(..) => {
