@@ -16,6 +16,7 @@ pub mod error;
 mod function;
 mod moment;
 mod queries;
+mod segment;
 pub mod sql;
 #[cfg(test)]
 mod tests;

@@ -66,10 +66,19 @@ pub(crate) async fn seeded(placed: Placed) -> Seeded {
 }
 
 pub(crate) async fn seeded_with(placed: Placed, config: QueryConfig) -> Seeded {
+    seeded_shop(placed, config, 12.0).await
+}
+
+/// As [`seeded`], with another number of traces.
+pub(crate) async fn seeded_busy(placed: Placed, traces_per_second: f64) -> Seeded {
+    seeded_shop(placed, QueryConfig::default(), traces_per_second).await
+}
+
+async fn seeded_shop(placed: Placed, config: QueryConfig, traces_per_second: f64) -> Seeded {
     let (engine, queries, dir) = empty(config).await;
     let shop = Shop::with_config(ShopConfig {
         seed: 7,
-        traces_per_second: 12.0,
+        traces_per_second,
         orphans_ppm: 50_000,
         ..ShopConfig::default()
     });

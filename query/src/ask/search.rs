@@ -1,17 +1,15 @@
 //! The search for traces.
 //!
-//! A trace is placed by its newest matching span (or by its length). Windows are read newest first;
-//! the first window a trace is found in is the one of its newest matching span, so a page is done as
-//! soon as it is full.
+//! A trace is placed by its newest matching span (or by its length). Spans are read newest first: the
+//! first one of a trace is its newest, so a page is done as soon as it is full.
 
 use std::collections::HashSet;
 
 use datafusion::common::ScalarValue;
-use headrope_model::{DataSet, TimeRange};
+use headrope_model::TimeRange;
 
 use super::cursor::Cursor;
 use super::summary::{quoted, reach, summaries};
-use super::window::Windows;
 use super::{IN_RANGE, in_range, limit, text};
 use crate::answer::trace::{TraceOrder, TracePage, TraceQuery};
 use crate::column::{Columns, int0};
@@ -20,6 +18,8 @@ use crate::error::QueryError;
 use crate::function::canonical;
 use crate::moment;
 
+/// Spans that are read for each trace that is wanted.
+const SPANS_PER_TRACE: usize = 4;
 /// Most tags of one search.
 const MAX_TAGS: usize = 16;
 /// Names of the parameters of the tags' keys and values.
@@ -133,46 +133,49 @@ async fn newest(
     };
     let range = range.unwrap_or(query.range);
     let wanted = limit + 1;
+    let mut most = wanted * SPANS_PER_TRACE;
+    let mut to = range.to();
     let mut found: Vec<Found> = Vec::with_capacity(wanted);
     let mut seen: HashSet<String> = HashSet::new();
-    for window in Windows::new(range, session.snapshot(), DataSet::Spans) {
-        loop {
-            let most = wanted - found.len() + seen.len();
-            let rows = in_window(session, condition, &params, window, most).await?;
-            let exhausted = rows.len() < most;
-            let mut fresh: Vec<Found> =
-                rows.into_iter().filter(|f| seen.insert(f.trace_id.clone())).collect();
-            let none = fresh.is_empty();
-            if let Some(after) = &after {
-                fresh.retain(|f| (f.at, &f.trace_id) < (after.at, &after.tie));
-                let shown = shown_before(session, query, after, &fresh, condition, &params).await?;
-                fresh.retain(|f| !shown.contains(&f.trace_id));
-            }
-            found.extend(fresh);
-            found.truncate(wanted);
-            if found.len() == wanted {
-                return Ok(found);
-            }
-            if exhausted || none {
-                break;
-            }
+    while let Some(part) = TimeRange::new(range.from(), to) {
+        let rows = newest_spans(session, condition, &params, part, most).await?;
+        let exhausted = rows.len() < most;
+        let last = rows.last().map_or(range.from(), |row| row.at.saturating_add(1));
+        // More spans at the same time than were asked for: ask for more of them.
+        if last >= to {
+            most = most.saturating_mul(4);
+        }
+        to = last;
+        // The first span of a trace in this order is its newest.
+        let mut fresh: Vec<Found> =
+            rows.into_iter().filter(|f| seen.insert(f.trace_id.clone())).collect();
+        if let Some(after) = &after {
+            fresh.retain(|f| (f.at, &f.trace_id) < (after.at, &after.tie));
+            let shown = shown_before(session, query, after, &fresh, condition, &params).await?;
+            fresh.retain(|f| !shown.contains(&f.trace_id));
+        }
+        found.extend(fresh);
+        found.truncate(wanted);
+        if found.len() == wanted || exhausted {
+            break;
         }
     }
     Ok(found)
 }
 
-async fn in_window(
+/// The newest spans that match, as places of their traces.
+async fn newest_spans(
     session: &Session,
     condition: &str,
     params: &Params,
-    window: TimeRange,
+    range: TimeRange,
     most: usize,
 ) -> Result<Vec<Found>, QueryError> {
     let sql = format!(
-        "SELECT trace_id, max(start_time) AS at FROM spans WHERE {IN_RANGE} AND {condition} \
-         GROUP BY trace_id ORDER BY at DESC, trace_id DESC LIMIT {most}"
+        "SELECT trace_id, start_time AS at FROM spans WHERE {IN_RANGE} AND {condition} \
+         ORDER BY start_time DESC, trace_id DESC LIMIT {most}"
     );
-    places(session, &sql, with_range(params.clone(), window)).await
+    places(session, &sql, with_range(params.clone(), range)).await
 }
 
 async fn places(session: &Session, sql: &str, params: Params) -> Result<Vec<Found>, QueryError> {

@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, HashMap};
 use headrope_analysis::{CallChain, Node, SpanKind, SpanRecord, SpanStatus};
 use headrope_analysis::{assemble, critical_path, time_on_path};
 use headrope_model::time::NANOS_PER_HOUR;
-use headrope_model::{SpanId, TimeRange, TraceId};
+use headrope_model::{DataSet, SpanId, TimeRange, TraceId};
 
 use super::in_range;
 use super::span::{Maps, events, links, object};
 use super::summary::quoted;
 use crate::answer::Time;
 use crate::answer::trace::{PathPart, ServiceTime, Trace, TraceSpan};
-use crate::column::{Columns, Texts, count, int, int0};
-use crate::engine::{Params, Session};
+use crate::column::{Columns, Texts, count, int0};
+use crate::engine::{Found, Session};
 use crate::error::QueryError;
 
 /// Most spans whose shape is looked at; a trace of more is cut off in order of time.
@@ -52,20 +52,17 @@ impl Extent {
 
 /// Looks a trace up in the index of traces.
 pub(crate) async fn extent(session: &Session, id: TraceId) -> Result<Extent, QueryError> {
-    let sql = format!(
-        "SELECT min(start_time) AS first, max(end_time) AS last, sum(span_count) AS spans \
-         FROM trace_parts WHERE trace_id = '{id}'"
-    );
-    for batch in session.rows(&sql, Params::new()).await? {
-        let columns = Columns(&batch);
-        let (first, last) = (columns.ints("first")?, columns.ints("last")?);
-        let spans = columns.ints("spans")?;
-        if let (Some(from), Some(to)) = (int(&first, 0), int(&last, 0)) {
-            let range = TimeRange::new(from, to.saturating_add(1)).unwrap_or(TimeRange::ALL);
-            return Ok(Extent { range, spans: count(&spans, 0) });
-        }
-    }
-    Err(QueryError::NotFound(format!("trace {id}")))
+    Ok(extent_of(&find(session, id).await?))
+}
+
+async fn find(session: &Session, id: TraceId) -> Result<Found, QueryError> {
+    let found = session.find(id).await?;
+    found.ok_or_else(|| QueryError::NotFound(format!("trace {id}")))
+}
+
+fn extent_of(found: &Found) -> Extent {
+    let (from, to) = (found.extent.from, found.extent.to.saturating_add(1));
+    Extent { range: TimeRange::new(from, to).unwrap_or(TimeRange::ALL), spans: found.spans }
 }
 
 pub(crate) async fn trace(
@@ -73,9 +70,13 @@ pub(crate) async fn trace(
     id: TraceId,
     max_spans: usize,
 ) -> Result<Trace, QueryError> {
-    let extent = Box::pin(extent(session, id)).await?;
-    let fits = usize::try_from(extent.spans).is_ok_and(|spans| spans <= max_spans);
-    let mut rows = Box::pin(rows(session, id, extent.range, fits, None)).await?;
+    let found = find(session, id).await?;
+    let extent = extent_of(&found);
+    let fits = usize::try_from(extent.spans).is_ok_and(|spans| spans <= max_spans.min(MAX_SHAPE));
+    let mut rows = match fits {
+        true => Box::pin(whole(session, id, found)).await?,
+        false => Box::pin(rows(session, id, extent.range, false, None)).await?,
+    };
     let records =
         rows.iter().enumerate().map(|(at, row)| SpanRecord { source: at, ..row.record.clone() });
     let chain = assemble(records.collect());
@@ -92,6 +93,20 @@ pub(crate) async fn trace(
     let mut trace = present(id, &chain, &shown, &mut rows);
     trace.log_count = log_count(session, id, extent.of_logs()).await?;
     Ok(trace)
+}
+
+/// Every span of a trace with its details, by start and id.
+async fn whole(session: &Session, id: TraceId, found: Found) -> Result<Vec<Row>, QueryError> {
+    let columns: Vec<&str> = SHAPE.split(", ").chain(DETAILS.split(", ")).collect();
+    let mut out = Vec::new();
+    for batch in session.spans_of(id, found, &columns).await? {
+        let shapes = shapes(&Columns(&batch))?;
+        let spans = spans(&batch, &shapes)?;
+        let rows = shapes.into_iter().zip(spans);
+        out.extend(rows.map(|(record, span)| Row { record, details: Some(Box::new(span)) }));
+    }
+    out.sort_by_key(|row| (row.record.start_ns, row.record.span_id));
+    Ok(out)
 }
 
 /// Nodes that stand for spans that were received, in pre-order.
@@ -315,6 +330,14 @@ fn by_service(chain: &CallChain, on_path: &[i64]) -> Vec<ServiceTime> {
 }
 
 async fn log_count(session: &Session, id: TraceId, range: TimeRange) -> Result<u64, QueryError> {
+    let snapshot = session.snapshot();
+    let segments = snapshot.segments(DataSet::Logs).iter();
+    let mut times = segments
+        .map(|s| (s.meta().min_time, s.meta().max_time))
+        .chain(snapshot.live(DataSet::Logs).iter().map(|l| (l.min_time, l.max_time)));
+    if !times.any(|(min, max)| range.overlaps_closed(min, max)) {
+        return Ok(0);
+    }
     let sql = format!(
         "SELECT count(*) AS n FROM logs WHERE trace_id = '{id}' AND time >= $from AND time < $to"
     );

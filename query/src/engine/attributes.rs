@@ -94,35 +94,62 @@ fn text_of(expr: &Arc<dyn PhysicalExpr>) -> Option<&str> {
     expr.downcast_ref::<Literal>()?.value().try_as_str().flatten()
 }
 
+/// `has_tag(attributes, …, key, value)`.
+struct Tag<'e> {
+    function: &'e ScalarUDF,
+    elsewhere: &'e [Arc<dyn PhysicalExpr>],
+    key: &'e str,
+    value: &'e Arc<dyn PhysicalExpr>,
+}
+
+impl<'e> Tag<'e> {
+    fn of(expr: &'e Arc<dyn PhysicalExpr>) -> Option<Self> {
+        let call = ScalarFunctionExpr::try_downcast_func::<HasTag>(expr.as_ref())?;
+        let [from, elsewhere @ .., key, value] = call.args() else { return None };
+        let key = is_whole(from).then(|| text_of(key)).flatten()?;
+        Some(Self { function: call.fun(), elsewhere, key, value })
+    }
+
+    /// The span's own attribute apart from everything else.
+    fn apart(
+        &self,
+        own: Arc<dyn PhysicalExpr>,
+        elsewhere: Vec<Arc<dyn PhysicalExpr>>,
+        config: &Arc<ConfigOptions>,
+    ) -> Arc<dyn PhysicalExpr> {
+        let equal = BinaryExpr::new(own, Operator::IsNotDistinctFrom, Arc::clone(self.value));
+        let mut args = vec![lit(ScalarValue::Utf8View(None))];
+        args.extend(elsewhere);
+        args.push(lit(ScalarValue::from(self.key)));
+        args.push(Arc::clone(self.value));
+        let call = call(Arc::new(self.function.clone()), args, DataType::Boolean, config);
+        Arc::new(BinaryExpr::new(Arc::new(equal), Operator::Or, call))
+    }
+}
+
+fn call(
+    function: Arc<ScalarUDF>,
+    args: Vec<Arc<dyn PhysicalExpr>>,
+    data_type: DataType,
+    config: &Arc<ConfigOptions>,
+) -> Arc<dyn PhysicalExpr> {
+    let name = function.name().to_owned();
+    let field: FieldRef = Arc::new(Field::new(&name, data_type, true));
+    Arc::new(ScalarFunctionExpr::new(&name, function, args, field, Arc::clone(config)))
+}
+
 impl Adapter {
     /// `attr(attributes, 'key')` and the like.
     fn one_attribute(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let Some(call) = ScalarFunctionExpr::try_downcast_func::<Attr>(expr.as_ref()) else {
-            return Ok(None);
-        };
-        let [from, key] = call.args() else { return Ok(None) };
-        let (true, Some(key)) = (is_whole(from), text_of(key)) else { return Ok(None) };
-        let output = call.fun().inner().downcast_ref::<Attr>().map(Attr::output);
-        output.map(|output| self.attribute(key, output)).transpose()
+        let lookup = Lookup::of(expr);
+        lookup.map(|lookup| self.attribute(&lookup.key, lookup.output)).transpose()
     }
 
-    /// `has_tag(attributes, …)`: the span's own attributes apart from everything else.
     fn tag(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let Some(call) = ScalarFunctionExpr::try_downcast_func::<HasTag>(expr.as_ref()) else {
-            return Ok(None);
-        };
-        let [from, elsewhere @ .., key, value] = call.args() else { return Ok(None) };
-        let (true, Some(key)) = (is_whole(from), text_of(key)) else { return Ok(None) };
-        let own = self.attribute(key, Output::Json)?;
-        let equal = BinaryExpr::new(own, Operator::IsNotDistinctFrom, Arc::clone(value));
-        let mut args = vec![lit(ScalarValue::Utf8View(None))];
-        for arg in elsewhere {
-            args.push(self.general.rewrite(Arc::clone(arg))?);
-        }
-        args.push(lit(ScalarValue::from(key)));
-        args.push(Arc::clone(value));
-        let call = self.call(Arc::new(call.fun().clone()), args, DataType::Boolean);
-        Ok(Some(Arc::new(BinaryExpr::new(Arc::new(equal), Operator::Or, call))))
+        let Some(tag) = Tag::of(expr) else { return Ok(None) };
+        let own = self.attribute(tag.key, Output::Json)?;
+        let elsewhere = tag.elsewhere.iter().map(|arg| self.general.rewrite(Arc::clone(arg)));
+        Ok(Some(tag.apart(own, elsewhere.collect::<Result<_>>()?, &self.config)))
     }
 
     fn attribute(&self, key: &str, output: Output) -> Result<Arc<dyn PhysicalExpr>> {
@@ -137,7 +164,7 @@ impl Adapter {
         }
         let function = ScalarUDF::new_from_impl(FindAttribute { find, output, signature: any() });
         let args = columns.into_iter().map(|at| self.column(at)).collect();
-        Ok(self.call(Arc::new(function), args, output.data_type()))
+        Ok(call(Arc::new(function), args, output.data_type(), &self.config))
     }
 
     fn whole(&self) -> Arc<dyn PhysicalExpr> {
@@ -152,17 +179,6 @@ impl Adapter {
     fn column(&self, at: usize) -> Arc<dyn PhysicalExpr> {
         let name = self.physical.fields().get(at).map_or("", |field| field.name());
         Arc::new(Column::new(name, at))
-    }
-
-    fn call(
-        &self,
-        function: Arc<ScalarUDF>,
-        args: Vec<Arc<dyn PhysicalExpr>>,
-        data_type: DataType,
-    ) -> Arc<dyn PhysicalExpr> {
-        let name = function.name().to_owned();
-        let field: FieldRef = Arc::new(Field::new(&name, data_type, true));
-        Arc::new(ScalarFunctionExpr::new(&name, function, args, field, Arc::clone(&self.config)))
     }
 }
 
@@ -241,4 +257,71 @@ impl ScalarUDFImpl for WholeMap {
         let map = self.layout.assemble(&arrays(args)?, rows)?;
         Ok(ColumnarValue::Array(Arc::new(map)))
     }
+}
+
+/// A single attribute as a column of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    key: String,
+    output: Output,
+}
+
+impl Lookup {
+    /// Name of the column; no column of the schema has such a name.
+    pub(crate) fn name(&self) -> String {
+        format!("{}(attributes, {:?})", self.output.function(), self.key)
+    }
+
+    pub(crate) fn field(&self) -> Field {
+        Field::new(self.name(), self.output.data_type(), true)
+    }
+
+    /// The attribute of a map.
+    pub(crate) fn expr(
+        &self,
+        whole: Arc<dyn PhysicalExpr>,
+        config: Arc<ConfigOptions>,
+    ) -> Arc<dyn PhysicalExpr> {
+        let function = Arc::new(ScalarUDF::new_from_impl(Attr::new(self.output)));
+        let args = vec![whole, lit(ScalarValue::Utf8View(Some(self.key.clone())))];
+        let field = Arc::new(self.field());
+        let name = self.output.function();
+        Arc::new(ScalarFunctionExpr::new(name, function, args, field, config))
+    }
+
+    /// The attribute that an expression asks for.
+    fn of(expr: &Arc<dyn PhysicalExpr>) -> Option<Self> {
+        let call = ScalarFunctionExpr::try_downcast_func::<Attr>(expr.as_ref())?;
+        let [from, key] = call.args() else { return None };
+        let key = is_whole(from).then(|| text_of(key)).flatten()?.to_owned();
+        let output = call.fun().inner().downcast_ref::<Attr>()?.output();
+        Some(Self { key, output })
+    }
+}
+
+/// A condition over single attributes instead of the whole map: `lookups` are columns `first` and
+/// further of what it is over, and get those that are missing.
+pub(crate) fn single(
+    condition: &Arc<dyn PhysicalExpr>,
+    first: usize,
+    lookups: &mut Vec<Lookup>,
+    config: &Arc<ConfigOptions>,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let mut place = |lookup: Lookup| -> Arc<dyn PhysicalExpr> {
+        let at = lookups.iter().position(|known| *known == lookup).unwrap_or_else(|| {
+            lookups.push(lookup.clone());
+            lookups.len() - 1
+        });
+        Arc::new(Column::new(&lookup.name(), first + at))
+    };
+    let found = Arc::clone(condition).transform_down(|expr| {
+        if let Some(lookup) = Lookup::of(&expr) {
+            return Ok(Transformed::new(place(lookup), true, TreeNodeRecursion::Jump));
+        }
+        let Some(tag) = Tag::of(&expr) else { return Ok(Transformed::no(expr)) };
+        let own = place(Lookup { key: tag.key.to_owned(), output: Output::Json });
+        let found = tag.apart(own, tag.elsewhere.to_vec(), config);
+        Ok(Transformed::new(found, true, TreeNodeRecursion::Jump))
+    });
+    found.data()
 }

@@ -7,15 +7,18 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::config::QueryConfig;
 use super::fault::internal;
 use super::gate::Gate;
+use super::narrow::Narrow;
 use super::texts::TextIndexes;
 use crate::error::QueryError;
 use crate::function;
+use crate::segment::Footers;
 
 /// Number of consumers named when memory runs out.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
@@ -32,8 +35,9 @@ pub(crate) struct Machine {
     pub(crate) config: QueryConfig,
     pub(crate) gate: Gate,
     pub(crate) texts: Arc<TextIndexes>,
+    pub(crate) footers: Arc<Footers>,
     /// A session without tables; questions start from a copy. An error is reported to each of them.
-    base: Result<SessionState, String>,
+    base: Result<Arc<SessionState>, String>,
     /// Threads of their own: a query keeps a core busy for long, and planning recurses deeply.
     /// Present until the machine is dropped.
     threads: Option<Runtime>,
@@ -53,14 +57,16 @@ impl Machine {
         let failed = |e: &dyn std::fmt::Display| {
             format!("cannot set up the memory, disk and threads of queries: {e}")
         };
-        let base =
-            runtime(&config).map(|runtime| base_state(&config, runtime)).map_err(|e| failed(&e));
+        let base = runtime(&config)
+            .map(|runtime| Arc::new(base_state(&config, runtime)))
+            .map_err(|e| failed(&e));
         let (base, threads) = match threads(&config) {
             Ok(threads) => (base, Some(threads)),
             Err(e) => (Err(failed(&e)), None),
         };
         Self {
             gate: Gate::new(&config),
+            footers: Arc::new(Footers::new(config.metadata_cache_bytes as u64)),
             texts: Arc::new(TextIndexes::new(config.text_cache_bytes)),
             base,
             threads,
@@ -78,7 +84,7 @@ impl Machine {
     }
 
     /// The state a session starts from.
-    pub(crate) fn base(&self) -> Result<&SessionState, QueryError> {
+    pub(crate) fn base(&self) -> Result<&Arc<SessionState>, QueryError> {
         self.base.as_ref().map_err(|e| QueryError::Engine(e.clone()))
     }
 
@@ -110,7 +116,6 @@ fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, QueryError> {
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)
-        .with_metadata_cache_limit(config.metadata_cache_bytes)
         .build_arc()
         .map_err(internal)
 }
@@ -128,10 +133,14 @@ fn base_state(config: &QueryConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
     // Segments carry their statistics in the catalog; collecting them again would read each footer
     // while planning.
     options.execution.collect_statistics = false;
+    // First of all rules: the others see the engine's own nodes.
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(Narrow));
     let mut state = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_physical_optimizer_rules(rules)
         .build();
     function::register(&mut state);
     state

@@ -1,18 +1,27 @@
 //! The engine: from SQL text over one snapshot to record batches.
 //!
 //! Reading order: [`session`](Session) (one question), `catalog` (what SQL can name), `table` (which
-//! segments and live batches), `scan` (the physical plan over them), `attributes` (maps over columns),
-//! `ids`, `prune`, `texts` (how rows are skipped), `machine` (what all questions share), `gate` (how many run).
+//! segments and live batches), `scan` (the physical plan over them), `attributes`
+//! (maps over columns), `reader` (its files), `ids`,
+//! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
+//! replaces it), `pick` (the first rows of an order), `group` and `labels`
+//! (aggregates by labels), `found` (the spans of a trace), `machine` (what all questions share), `gate` (how many run).
 
 mod attributes;
 mod catalog;
-mod checked;
 mod config;
 mod fault;
+mod found;
 mod gate;
+mod group;
 mod ids;
+mod labels;
 mod machine;
+mod narrow;
+mod node;
+mod pick;
 mod prune;
+mod reader;
 mod scan;
 mod session;
 mod table;
@@ -24,5 +33,6 @@ mod tests;
 
 pub use config::QueryConfig;
 pub(crate) use fault::{internal, user};
+pub(crate) use found::Found;
 pub(crate) use machine::Machine;
 pub(crate) use session::{Params, Session};

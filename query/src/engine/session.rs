@@ -1,18 +1,20 @@
 //! One question: a session whose tables all see the same snapshot.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
+use headrope_model::TraceId;
 use headrope_storage::Snapshot;
 
 use super::catalog::{CATALOG, SnapshotCatalog};
 use super::fault::internal;
+use super::found::{self, Found};
 use super::machine::Machine;
 use super::table::{ScanCounts, Source};
 use crate::error::QueryError;
@@ -22,7 +24,9 @@ pub(crate) type Params = Vec<(&'static str, ScalarValue)>;
 
 /// A session over one snapshot.
 pub(crate) struct Session {
-    context: SessionContext,
+    /// Made for the first statement: answers that need none are spared it.
+    context: OnceLock<SessionContext>,
+    base: Arc<SessionState>,
     source: Source,
 }
 
@@ -37,18 +41,43 @@ impl Session {
             snapshot,
             counts: Arc::new(ScanCounts::default()),
         };
-        let catalogs = MemoryCatalogProviderList::new();
-        catalogs
-            .register_catalog(CATALOG.to_owned(), Arc::new(SnapshotCatalog::new(source.clone())));
-        let state = SessionStateBuilder::new_from_existing(machine.base()?.clone())
-            .with_catalog_list(Arc::new(catalogs))
-            .build();
-        Ok(Self { context: SessionContext::new_with_state(state), source })
+        let base = Arc::clone(machine.base()?);
+        Ok(Self { context: OnceLock::new(), base, source })
     }
 
     /// The engine's context.
-    pub(crate) const fn context(&self) -> &SessionContext {
-        &self.context
+    pub(crate) fn context(&self) -> &SessionContext {
+        self.context.get_or_init(|| {
+            let catalogs = MemoryCatalogProviderList::new();
+            let catalog = SnapshotCatalog::new(self.source.clone());
+            catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+            let state = SessionStateBuilder::new_from_existing(self.base.as_ref().clone())
+                .with_catalog_list(Arc::new(catalogs))
+                .build();
+            SessionContext::new_with_state(state)
+        })
+    }
+
+    /// Where a trace is; `None` when no span of it is stored.
+    pub(crate) async fn find(&self, id: TraceId) -> Result<Option<Found>, QueryError> {
+        let (machine, snapshot) =
+            (Arc::clone(&self.source.machine), Arc::clone(&self.source.snapshot));
+        let search = move || found::find(&machine.footers, &snapshot, id);
+        let found = tokio::task::spawn_blocking(search).await;
+        found.map_err(|e| QueryError::Engine(e.to_string()))?.map_err(internal)
+    }
+
+    /// The spans of a trace that was found, with some columns.
+    pub(crate) async fn spans_of(
+        &self,
+        id: TraceId,
+        found: Found,
+        columns: &[&str],
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let Source { machine, snapshot, .. } = &self.source;
+        let context = self.base.task_ctx();
+        let spans = found::spans(&machine.footers, snapshot, id, found.extent, columns, context);
+        Box::pin(spans).await.map_err(internal)
     }
 
     /// The snapshot every table sees.
@@ -58,7 +87,7 @@ impl Session {
 
     /// Plans a statement of ours.
     pub(crate) async fn plan(&self, sql: &str, params: Params) -> Result<DataFrame, QueryError> {
-        let frame = Box::pin(self.context.sql(sql)).await.map_err(internal)?;
+        let frame = Box::pin(self.context().sql(sql)).await.map_err(internal)?;
         if params.is_empty() {
             return Ok(frame);
         }

@@ -19,8 +19,9 @@ use headrope_storage::{Segment, Snapshot};
 
 use super::ids::{self, IdFilter};
 use super::machine::Machine;
+use super::node::ScanExec;
 use super::prune::{Known, may_match};
-use super::scan::{File, Scan};
+use super::scan::{File, Rows, Scan};
 use crate::function::text;
 
 /// What the tables of one question share.
@@ -114,7 +115,7 @@ impl Table {
                     }
                 }
                 if rows.as_ref().is_none_or(|rows| !rows.is_empty()) {
-                    files.push(File { segment, rows });
+                    files.push(File { segment, rows: rows.map(Rows::Set) });
                 }
             }
             Ok(files)
@@ -199,16 +200,19 @@ impl TableProvider for Table {
         counts.scanned.fetch_add(files.len() as u64, Ordering::Relaxed);
         counts.pruned.fetch_add((total - files.len()) as u64, Ordering::Relaxed);
         let scan = Scan {
+            footers: Arc::clone(&self.source.machine.footers),
             data_set: self.data_set,
             late: self.late(&projection, &others, &ids),
             // A limit may stop the scan only when every row it yields counts.
             limit: limit.filter(|_| filters.is_empty()),
+            exactly: false,
             projection,
+            lookups: Vec::new(),
             ids,
             files,
             live,
         };
-        scan.plan(state)
+        Ok(Arc::new(ScanExec::new(scan, state.config_options())?))
     }
 }
 

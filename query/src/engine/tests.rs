@@ -1,5 +1,7 @@
 //! What a scan skips never holds a row that was asked for.
 
+mod narrow;
+
 use std::sync::Arc;
 
 use headrope_model::DataSet;

@@ -36,6 +36,15 @@ impl Output {
         }
     }
 
+    /// Name of the function.
+    pub(crate) const fn function(self) -> &'static str {
+        match self {
+            Self::Text => "attr",
+            Self::Number => "attr_num",
+            Self::Json => "attr_json",
+        }
+    }
+
     /// A column of so many values.
     pub(crate) fn builder(self, rows: usize) -> Found {
         Found::new(self, rows)
@@ -50,7 +59,7 @@ pub(crate) struct Attr {
 }
 
 impl Attr {
-    pub(super) fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable), output }
     }
 
@@ -62,11 +71,7 @@ impl Attr {
 
 impl ScalarUDFImpl for Attr {
     fn name(&self) -> &str {
-        match self.output {
-            Output::Text => "attr",
-            Output::Number => "attr_num",
-            Output::Json => "attr_json",
-        }
+        self.output.function()
     }
 
     fn signature(&self) -> &Signature {

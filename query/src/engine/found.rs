@@ -1,0 +1,183 @@
+//! The spans of one trace, found through the parts of traces instead of a statement.
+//!
+//! Parts are sorted by trace id: one page of each file may hold the trace, and the page index says
+//! which. The parts say when the trace ran and in which services, and spans are sorted by service and
+//! start: a page or two of each service may hold its spans. Of those the trace ids are compared, and
+//! only the rows that are the trace's are decoded.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{cast, take_record_batch};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::collect;
+use headrope_model::{DataSet, TraceId, schema};
+use headrope_storage::{LiveBatch, Segment, Snapshot};
+
+use super::scan::{File, Rows, Scan};
+use crate::segment::{
+    Extent, Footers, Positioned, each_batch, pages_of_extent, pages_of_ids, rows_of_ids,
+};
+
+/// What the parts of a trace say of it.
+const PART: [&str; 4] = ["start_time", "end_time", "span_count", "service_names"];
+
+/// Where a trace is.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// When it ran and in which services.
+    pub(crate) extent: Extent,
+    /// Its spans.
+    pub(crate) spans: u64,
+}
+
+/// Looks a trace up in its parts; `None` when there is none. Blocks on the disk.
+pub(crate) fn find(footers: &Footers, snapshot: &Snapshot, id: TraceId) -> Result<Option<Found>> {
+    let ids = [id.bytes().to_vec()];
+    let mut found: Option<Found> = None;
+    for segment in snapshot.segments(DataSet::TraceParts) {
+        let footer = footers.of(segment)?;
+        let pages = pages_of_ids(&footer, "trace_id", &ids);
+        if pages.is_empty() {
+            continue;
+        }
+        let file = Positioned::of(segment)?;
+        for page in pages {
+            let page = [page];
+            let rows = rows_of_ids(&footer, &file, "trace_id", &ids, &page)?;
+            let [page] = page;
+            let rows = rows.iter().map(|row| {
+                let row = (*row as usize).saturating_sub(page.base);
+                row..row + 1
+            });
+            if rows.len() == 0 {
+                continue;
+            }
+            let mut wrong = None;
+            each_batch(&footer, &file, page.group, rows, &PART, |batch| {
+                wrong = add(&mut found, batch).err();
+                Ok(())
+            })?;
+            wrong.map_or(Ok(()), Err)?;
+        }
+    }
+    for live in snapshot.live(DataSet::TraceParts) {
+        if let Some(rows) = live_rows(live, &ids)? {
+            add(&mut found, &rows)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Adds parts to what is known of a trace.
+fn add(found: &mut Option<Found>, parts: &RecordBatch) -> Result<()> {
+    let column = |name: &str| {
+        let missing = || exec_datafusion_err!("trace parts have no {name}");
+        parts.column_by_name(name).ok_or_else(missing)
+    };
+    let integers = |name| -> Result<_> { Ok(cast(column(name)?, &DataType::Int64)?) };
+    let (starts, ends) = (integers("start_time")?, integers("end_time")?);
+    let spans = integers("span_count")?;
+    let (starts, ends) = (starts.as_primitive::<Int64Type>(), ends.as_primitive::<Int64Type>());
+    let spans = spans.as_primitive::<Int64Type>();
+    let services = column("service_names")?;
+    let services = services.as_list_opt::<i32>();
+    let services =
+        services.ok_or_else(|| exec_datafusion_err!("names of services are no lists"))?;
+    for row in 0..parts.num_rows() {
+        let all = found.get_or_insert_with(|| Found {
+            extent: Extent { from: i64::MAX, to: i64::MIN, services: Vec::new() },
+            spans: 0,
+        });
+        all.extent.from = all.extent.from.min(starts.value(row));
+        all.extent.to = all.extent.to.max(ends.value(row));
+        all.spans += u64::try_from(spans.value(row)).unwrap_or_default();
+        let names = cast(&services.value(row), &DataType::Utf8)?;
+        let names = names.as_string::<i32>();
+        for name in names.iter().flatten() {
+            if !all.extent.services.iter().any(|known| known == name) {
+                all.extent.services.push(name.to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a live batch with these ids; `None` if there are none.
+fn live_rows(live: &LiveBatch, ids: &[Vec<u8>]) -> Result<Option<RecordBatch>> {
+    let column = live.batch.column_by_name("trace_id");
+    let Some(column) = column.and_then(|c| c.as_fixed_size_binary_opt()) else {
+        return Ok(None);
+    };
+    let one = |at: &usize| ids.iter().any(|id| id.as_slice() == column.value(*at));
+    let rows: UInt64Array = (0..column.len()).filter(one).map(|at| at as u64).collect();
+    match rows.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(take_record_batch(&live.batch, &rows)?)),
+    }
+}
+
+/// The spans of a trace that was found, with some of the columns of the query schema.
+pub(crate) async fn spans(
+    footers: &Arc<Footers>,
+    snapshot: &Arc<Snapshot>,
+    id: TraceId,
+    extent: Extent,
+    columns: &[&str],
+    context: Arc<TaskContext>,
+) -> Result<Vec<RecordBatch>> {
+    let query = schema::query(DataSet::Spans);
+    let projection = columns.iter().map(|c| query.index_of(c)).collect::<Result<Vec<_>, _>>()?;
+    let options = context.session_config();
+    let parts = options.target_partitions();
+    let (of, over) = (Arc::clone(footers), Arc::clone(snapshot));
+    let search = move || -> Result<(Vec<File>, Vec<RecordBatch>)> {
+        let ids = [id.bytes().to_vec()];
+        let mut files = Vec::new();
+        for segment in over.segments(DataSet::Spans).iter().filter(|s| may_hold(s, &extent)) {
+            let footer = of.of(segment)?;
+            let pages = pages_of_extent(&footer, &extent);
+            if pages.is_empty() {
+                continue;
+            }
+            let file = Positioned::of(segment)?;
+            let rows = rows_of_ids(&footer, &file, "trace_id", &ids, &pages)?;
+            // Rows of one segment in several parts, for as many cores.
+            for rows in rows.chunks(rows.len().div_ceil(parts.max(1)).max(1)) {
+                let rows = Rows::of(rows.iter().map(|row| *row as usize));
+                files.push(File { segment: Arc::clone(segment), rows: Some(rows) });
+            }
+        }
+        let live = over.live(DataSet::Spans).iter();
+        let live = live.filter(|l| l.min_time <= extent.to && l.max_time >= extent.from);
+        let live = live.filter_map(|l| live_rows(l, &ids).transpose());
+        Ok((files, live.collect::<Result<_>>()?))
+    };
+    let searched = tokio::task::spawn_blocking(search).await;
+    let (files, live) = searched.map_err(|e| exec_datafusion_err!("{e}"))??;
+    let scan = Scan {
+        footers: Arc::clone(footers),
+        data_set: DataSet::Spans,
+        projection,
+        lookups: Vec::new(),
+        ids: Vec::new(),
+        late: false,
+        limit: None,
+        exactly: true,
+        files,
+        live,
+    };
+    let plan = scan.plan(options.options())?;
+    collect(plan, context).await
+}
+
+fn may_hold(segment: &Segment, extent: &Extent) -> bool {
+    let meta = segment.meta();
+    let services = meta.services.as_deref();
+    meta.min_time <= extent.to
+        && meta.max_time >= extent.from
+        && services.is_none_or(|all| extent.services.iter().any(|s| all.contains(s)))
+}

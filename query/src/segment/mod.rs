@@ -1,0 +1,14 @@
+//! Reading segments below the engine: footers that are parsed once, bounds of pages, single pages.
+//!
+//! Reading order: `file` (bytes at a place), `footer` (what a file says of itself, kept in memory),
+//! `pages` (bounds of pages of rows), `lookup` (rows of given ids).
+
+mod file;
+mod footer;
+mod lookup;
+mod pages;
+
+pub(crate) use file::Positioned;
+pub(crate) use footer::{Footer, Footers};
+pub(crate) use lookup::{Extent, each_batch, pages_of_extent, pages_of_ids, rows_of_ids};
+pub(crate) use pages::{Known, Page, always_holds, may_hold, pages};
