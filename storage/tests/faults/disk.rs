@@ -21,6 +21,8 @@ use rand_chacha::ChaCha8Rng;
 pub(crate) enum Fault {
     /// The operation fails.
     Error,
+    /// This operation and the next two fail.
+    Burst,
     /// The operation takes effect and fails.
     Late,
     /// A write is cut short.
@@ -110,6 +112,8 @@ struct Inner {
     dice: ChaCha8Rng,
     /// After so many more operations, this.
     armed: Option<(usize, Fault)>,
+    /// Operations of a burst that failed.
+    burst: usize,
     /// No operation succeeds any more.
     dead: bool,
     /// Nothing more can be written.
@@ -137,6 +141,7 @@ impl FaultDisk {
             root: root.to_owned(),
             dice: ChaCha8Rng::seed_from_u64(seed),
             armed: None,
+            burst: 0,
             dead: false,
             full: false,
             free: None,
@@ -164,7 +169,9 @@ impl FaultDisk {
 
     /// After `skip` more operations, this goes wrong.
     pub(crate) fn arm(&self, skip: usize, fault: Fault) {
-        self.0.lock().armed = Some((skip, fault));
+        let mut inner = self.0.lock();
+        inner.armed = Some((skip, fault));
+        inner.burst = 0;
     }
 
     /// Nothing goes wrong any more, unless it did already.
@@ -314,9 +321,13 @@ impl Faults for FaultDisk {
         inner.armed = None;
         inner.fired.push(format!("{fault:?} at {}", short(op)));
         match fault {
-            Fault::Error => {
+            Fault::Error | Fault::Burst => {
                 if let Op::Sync(path) = op {
                     inner.drop_pages(path);
+                }
+                if fault == Fault::Burst && inner.burst < 2 {
+                    inner.burst += 1;
+                    inner.armed = Some((0, fault));
                 }
                 Fate::Failed(Error::from_raw_os_error(EIO))
             }

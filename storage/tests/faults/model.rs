@@ -58,6 +58,7 @@ fn step() -> impl Strategy<Value = Planned> {
     ];
     let fault = prop_oneof![
         Just(Fault::Error),
+        Just(Fault::Burst),
         Just(Fault::Late),
         Just(Fault::Short),
         Just(Fault::Kill),
