@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::config::QueryConfig;
 use super::fault::internal;
+use super::footers::Footers;
 use super::gate::Gate;
 use super::texts::TextIndexes;
 use crate::error::QueryError;
@@ -32,6 +33,7 @@ pub(crate) struct Machine {
     pub(crate) config: QueryConfig,
     pub(crate) gate: Gate,
     pub(crate) texts: Arc<TextIndexes>,
+    pub(crate) footers: Footers,
     /// A session without tables; questions start from a copy. An error is reported to each of them.
     base: Result<SessionState, String>,
     /// Threads of their own: a query keeps a core busy for long, and planning recurses deeply.
@@ -61,6 +63,7 @@ impl Machine {
         };
         Self {
             gate: Gate::new(&config),
+            footers: Footers::new(config.metadata_cache_bytes / 4),
             texts: Arc::new(TextIndexes::new(config.text_cache_bytes)),
             base,
             threads,

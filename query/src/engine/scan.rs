@@ -51,6 +51,8 @@ pub(crate) struct File {
     pub(crate) segment: Arc<Segment>,
     /// Rows to read, `None` for all.
     pub(crate) rows: Option<RowSet>,
+    /// No other rows may be read, as nothing filters them afterwards.
+    pub(crate) exactly: bool,
 }
 
 /// What to read and how.
@@ -245,7 +247,7 @@ fn partitioned(file: File) -> Result<PartitionedFile> {
         version: None,
     };
     let mut part = PartitionedFile::new_from_meta(object);
-    let few = |set: &RowSet| set.len() * 100 <= meta.rows * SELECT_AT_MOST_PERCENT;
+    let few = |set: &RowSet| file.exactly || set.len() * 100 <= meta.rows * SELECT_AT_MOST_PERCENT;
     if let Some(set) = file.rows.filter(few) {
         let ranges = set.ranges().map(|r| r.start as usize..r.end as usize);
         let selection = RowSelection::from_consecutive_ranges(ranges, rows);

@@ -14,7 +14,7 @@ use headrope_storage::Snapshot;
 use super::catalog::{CATALOG, SnapshotCatalog};
 use super::fault::internal;
 use super::machine::Machine;
-use super::table::{ScanCounts, Source};
+use super::table::{Chosen, ScanCounts, Source};
 use crate::error::QueryError;
 
 /// Values of the named parameters of a statement.
@@ -36,7 +36,18 @@ impl Session {
             machine: Arc::clone(machine),
             snapshot,
             counts: Arc::new(ScanCounts::default()),
+            chosen: None,
         };
+        Self::over(source)
+    }
+
+    /// A session over the same snapshot whose table of logs has these rows only.
+    pub(crate) fn choosing(&self, chosen: Chosen) -> Result<Self, QueryError> {
+        Self::over(Source { chosen: Some(Arc::new(chosen)), ..self.source.clone() })
+    }
+
+    fn over(source: Source) -> Result<Self, QueryError> {
+        let machine = Arc::clone(&source.machine);
         let catalogs = MemoryCatalogProviderList::new();
         catalogs
             .register_catalog(CATALOG.to_owned(), Arc::new(SnapshotCatalog::new(source.clone())));
@@ -49,6 +60,16 @@ impl Session {
     /// The engine's context.
     pub(crate) const fn context(&self) -> &SessionContext {
         &self.context
+    }
+
+    /// What all questions share.
+    pub(crate) const fn machine(&self) -> &Arc<Machine> {
+        &self.source.machine
+    }
+
+    /// The snapshot every table sees, to be kept.
+    pub(crate) fn shared_snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.source.snapshot)
     }
 
     /// The snapshot every table sees.

@@ -1,5 +1,6 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
+mod cluster;
 mod copy;
 mod hybrid;
 mod labels;
