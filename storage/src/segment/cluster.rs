@@ -51,3 +51,42 @@ fn letters(body: &str) -> u64 {
     let letters = body.bytes().filter(|b| b.is_ascii_alphabetic() || *b >= 0x80);
     letters.take(8).fold(0, |key, byte| (key << 8) | u64::from(byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn letters_are_what_templates_begin_with() {
+        assert_eq!(letters("GET /api/17 ok"), letters("GET /api/2 ok"));
+        assert_eq!(letters("2026-01-02 12:00 WARN pool 7"), letters("2025-12-31 [WARN] pool 12"));
+        assert_ne!(letters("connect 1"), letters("close 1"));
+        assert_eq!(letters("12 - 7"), 0);
+    }
+
+    #[test]
+    fn a_stretch_keeps_its_rows_and_groups_them_by_letters() {
+        let bodies: Vec<Option<String>> = (0..STRETCH_ROWS * 2 + 100)
+            .map(|row| (row % 7 != 3).then(|| format!("{} of {row}", ["put", "get"][row / 3 % 2])))
+            .collect();
+        let column: ArrayRef = Arc::new(StringArray::from(bodies.clone()));
+        let batch = RecordBatch::try_from_iter_with_nullable([("body", column, true)]).unwrap();
+        let picks: Vec<Pick> = (0..bodies.len()).map(|row| (0, row)).collect();
+        assert_eq!(order(DataSet::Spans, &[&batch], &picks).unwrap(), None);
+        let found = order(DataSet::Logs, &[&batch], &picks).unwrap().unwrap();
+        assert_eq!(found.len(), picks.len());
+        for (stretch, rows) in found.chunks(STRETCH_ROWS).zip(picks.chunks(STRETCH_ROWS)) {
+            let mut sorted = stretch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, rows);
+            let key = |pick: &Pick| bodies[pick.1].as_deref().map_or(0, letters);
+            let groups: Vec<_> = stretch.chunk_by(|a, b| key(a) == key(b)).collect();
+            assert_eq!(groups.len(), 3);
+            assert!(groups.iter().all(|group| group.is_sorted()));
+        }
+    }
+}

@@ -69,9 +69,10 @@ pub(super) fn properties(data_set: DataSet, level: u32) -> WriterProperties {
     builder.build()
 }
 
-/// Rows of a page of bodies: what a search reads for one line. The rows of a stretch are alike enough
-/// to compress about as well in small pages as in large ones.
-const BODY_PAGE_ROWS: usize = 2 << 10;
+/// Bytes of a page of bodies, about 2000 lines: what a search reads for one line. The rows of a stretch
+/// are alike enough to compress about as well in small pages as in large ones; below 256 KiB zstd
+/// chooses weaker parameters.
+const BODY_PAGE_BYTES: usize = 384 << 10;
 
 const fn body_zstd_level(level: u32) -> i32 {
     if level == 0 { 1 } else { 6 }
@@ -82,11 +83,9 @@ fn bodies(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuild
     let body = || ColumnPath::from("body");
     let zstd = ZstdLevel::try_new(body_zstd_level(level)).unwrap_or_default();
     builder
-        .set_write_batch_size(BODY_PAGE_ROWS)
         .set_column_dictionary_enabled(body(), false)
         .set_column_encoding(body(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
         .set_column_compression(body(), Compression::ZSTD(zstd))
-        // Looked at once per batch: every batch is a page.
-        .set_column_data_page_size_limit(body(), 1)
+        .set_column_data_page_size_limit(body(), BODY_PAGE_BYTES)
         .set_column_statistics_enabled(body(), EnabledStatistics::None)
 }
