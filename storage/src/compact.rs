@@ -11,6 +11,7 @@ use crate::config::StorageConfig;
 use crate::error::StorageError;
 use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
+use crate::text::TextIndex;
 use crate::{failpoint, segment};
 
 /// Length of the windows that merges do not cross.
@@ -53,7 +54,10 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
                 let state = shared.state.lock();
                 state.segments(data_set).iter().map(|s| s.meta.clone()).collect()
             };
-            let inputs = plan(&shared.config, &metas);
+            let mut inputs = plan(&shared.config, &metas);
+            if inputs.is_empty() && data_set == DataSet::Logs {
+                inputs = without_index(shared, metas).await?;
+            }
             if inputs.is_empty() {
                 break;
             }
@@ -63,13 +67,32 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// A log segment whose text index is missing or of an older format: it is written anew, alone.
+async fn without_index(
+    shared: &Arc<Shared>,
+    metas: Vec<SegmentMeta>,
+) -> Result<Vec<SegmentMeta>, StorageError> {
+    let dir = shared.segments_dir.clone();
+    let find = move || {
+        for meta in metas {
+            let (_, index) = segment::paths(&dir, meta.data_set, &meta.id);
+            if meta.index_bytes.is_none() || !TextIndex::is_current(&index)? {
+                return Ok(vec![meta]);
+            }
+        }
+        Ok(Vec::new())
+    };
+    shared.aside("compaction", NICENESS, find).await
+}
+
 async fn merge(
     shared: &Arc<Shared>,
     data_set: DataSet,
     inputs: Vec<SegmentMeta>,
 ) -> Result<(), StorageError> {
     let old: Vec<String> = inputs.iter().map(|m| m.id.clone()).collect();
-    let level = inputs.iter().map(|m| m.level).max().unwrap_or_default() + 1;
+    let level = inputs.iter().map(|m| m.level).max().unwrap_or_default();
+    let level = if inputs.len() > 1 { level + 1 } else { level };
     let dir = shared.segments_dir.clone();
     let output = shared
         .aside("compaction", NICENESS, move || segment::merge(&dir, data_set, level, &inputs))

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use headrope_model::{DataSet, RefuseReason};
+use headrope_storage::text::{TextIndex, TextQuery};
 use headrope_storage::{AppendError, Engine, Export, Snapshot, StorageConfig, Submission};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -323,4 +324,35 @@ async fn one_process_per_directory_and_damage_is_named() {
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     let error = Engine::open(config(dir.path())).await.unwrap_err().to_string();
     assert!(error.contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_of_an_older_format_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(config(dir.path())).await.unwrap();
+    append(&engine, logs(&(0..100).collect::<Vec<_>>())).await.unwrap();
+    engine.flush().await.unwrap();
+    let index = engine.snapshot().await.unwrap().segments(DataSet::Logs)[0]
+        .index_path()
+        .unwrap()
+        .to_owned();
+    assert!(TextIndex::is_current(&index).unwrap());
+    let mut bytes = std::fs::read(&index).unwrap();
+    bytes[..8].copy_from_slice(b"HRTEXT1\n");
+    std::fs::write(&index, bytes).unwrap();
+    assert!(!TextIndex::is_current(&index).unwrap());
+    engine.compact().await.unwrap();
+    check(&engine, 0, 100).await;
+    let snapshot = engine.snapshot().await.unwrap();
+    let [segment] = snapshot.segments(DataSet::Logs) else { panic!("one segment") };
+    assert_eq!(segment.meta().level, 0);
+    let index = TextIndex::open(segment.index_path().unwrap()).unwrap();
+    let found = index.candidates(&TextQuery::parse("77").unwrap()).unwrap();
+    assert!(found.is_none(), "numbers of two digits may be anywhere");
+    let found = index.candidates(&TextQuery::parse("line").unwrap()).unwrap().unwrap();
+    assert!(found.is_exact() && found.rows.len() == 100);
+    // Nothing is left to do.
+    let id = segment.meta().id.clone();
+    engine.compact().await.unwrap();
+    assert_eq!(engine.snapshot().await.unwrap().segments(DataSet::Logs)[0].meta().id, id);
 }

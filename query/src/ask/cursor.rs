@@ -16,7 +16,7 @@ pub(crate) struct Cursor {
     pub(crate) list: char,
     /// Time or duration in nanoseconds.
     pub(crate) at: i64,
-    /// Trace id, or the number of rows shown that have exactly this time.
+    /// Trace id, or what tells log records of this time apart.
     pub(crate) tie: String,
 }
 

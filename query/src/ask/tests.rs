@@ -1,6 +1,7 @@
 //! The typed answers against the oracle, wherever the rows are.
 
 mod jaeger;
+mod logs;
 
 use std::collections::{BTreeMap, BTreeSet};
 

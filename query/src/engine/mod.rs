@@ -5,7 +5,8 @@
 //! (maps over columns), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
 //! replaces it), `pick` (the first rows of an order), `group` and `labels`
-//! (aggregates by labels), `found` (the spans of a trace), `machine` (what all questions share), `gate` (how many run).
+//! (aggregates by labels), `found` (the spans of a trace), `lines` (log records found
+//! without SQL), `machine` (what all questions share), `gate` (how many run).
 
 mod attributes;
 mod catalog;
@@ -16,6 +17,7 @@ mod gate;
 mod group;
 mod ids;
 mod labels;
+mod lines;
 mod machine;
 mod narrow;
 mod node;
@@ -34,5 +36,7 @@ mod tests;
 pub use config::QueryConfig;
 pub(crate) use fault::{internal, user};
 pub(crate) use found::Found;
+pub(crate) use lines::{Due, Line, Lines, Read, Wanted};
 pub(crate) use machine::Machine;
 pub(crate) use session::{Params, Session};
+pub(crate) use table::Chosen;

@@ -16,7 +16,7 @@ use super::catalog::{CATALOG, SnapshotCatalog};
 use super::fault::internal;
 use super::found::{self, Found};
 use super::machine::Machine;
-use super::table::{ScanCounts, Source};
+use super::table::{Chosen, ScanCounts, Source};
 use crate::error::QueryError;
 
 /// Values of the named parameters of a statement.
@@ -40,9 +40,16 @@ impl Session {
             machine: Arc::clone(machine),
             snapshot,
             counts: Arc::new(ScanCounts::default()),
+            chosen: None,
         };
         let base = Arc::clone(machine.base()?);
         Ok(Self { context: OnceLock::new(), base, source })
+    }
+
+    /// A session over the same snapshot whose table of logs has these rows only.
+    pub(crate) fn choosing(&self, chosen: Chosen) -> Self {
+        let source = Source { chosen: Some(Arc::new(chosen)), ..self.source.clone() };
+        Self { context: OnceLock::new(), base: Arc::clone(&self.base), source }
     }
 
     /// The engine's context.
@@ -78,6 +85,16 @@ impl Session {
         let context = self.base.task_ctx();
         let spans = found::spans(&machine.footers, snapshot, id, found.extent, columns, context);
         Box::pin(spans).await.map_err(internal)
+    }
+
+    /// What all questions share.
+    pub(crate) const fn machine(&self) -> &Arc<Machine> {
+        &self.source.machine
+    }
+
+    /// The snapshot every table sees, to be kept.
+    pub(crate) fn shared_snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.source.snapshot)
     }
 
     /// The snapshot every table sees.

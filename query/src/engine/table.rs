@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DFSchema;
@@ -30,6 +31,17 @@ pub(crate) struct Source {
     pub(crate) machine: Arc<Machine>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) counts: Arc<ScanCounts>,
+    /// Rows that the table of logs is narrowed down to.
+    pub(crate) chosen: Option<Arc<Chosen>>,
+}
+
+/// Rows of logs chosen before.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    /// Rows of segments, each segment once.
+    pub(crate) files: Vec<(Arc<Segment>, RowSet)>,
+    /// Rows in the stored schema.
+    pub(crate) live: Vec<RecordBatch>,
 }
 
 /// Segments that were read and that were skipped without opening them.
@@ -58,7 +70,7 @@ impl Table {
         &self,
         state: &dyn Session,
         filters: &[Expr],
-    ) -> Result<(Vec<Arc<Segment>>, Vec<datafusion::arrow::array::RecordBatch>)> {
+    ) -> Result<(Vec<Arc<Segment>>, Vec<RecordBatch>)> {
         let segments = self.source.snapshot.segments(self.data_set);
         let live = self.source.snapshot.live(self.data_set);
         let from_segments = segments.iter().map(|s| Known {
@@ -110,8 +122,8 @@ impl Table {
                 for query in &queries {
                     let Some(found) = texts.candidates(&segment, query)? else { continue };
                     match &mut rows {
-                        Some(rows) => rows.intersect(&found),
-                        None => rows = Some(found),
+                        Some(rows) => rows.intersect(&found.rows),
+                        None => rows = Some(found.rows),
                     }
                 }
                 if rows.as_ref().is_none_or(|rows| !rows.is_empty()) {
@@ -124,6 +136,20 @@ impl Table {
             .await
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
         found.map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+
+    fn is_chosen(&self) -> bool {
+        self.data_set == DataSet::Logs && self.source.chosen.is_some()
+    }
+
+    /// The rows that were chosen before, if the table is narrowed down to some.
+    fn chosen(&self) -> Option<(Vec<File>, Vec<RecordBatch>)> {
+        let chosen = self.source.chosen.as_ref().filter(|_| self.data_set == DataSet::Logs)?;
+        let file = |(segment, rows): &(Arc<Segment>, RowSet)| File {
+            segment: Arc::clone(segment),
+            rows: Some(Rows::Set(rows.clone())),
+        };
+        Some((chosen.files.iter().map(file).collect(), chosen.live.clone()))
     }
 
     /// Whether rows are worth filtering while they are decoded: when wide columns are read and a
@@ -194,8 +220,13 @@ impl TableProvider for Table {
         let impossible = ids.iter().any(|id| id.ids.is_empty());
         let (segments, live) =
             if impossible { (Vec::new(), Vec::new()) } else { self.pick(state, &others)? };
-        let queries = text_queries(self.data_set, &self.schema, &others);
-        let files = self.select(segments, queries).await?;
+        let (files, live) = match self.chosen() {
+            Some(chosen) => chosen,
+            None => {
+                let queries = text_queries(self.data_set, &self.schema, &others);
+                (self.select(segments, queries).await?, live)
+            }
+        };
         let counts = &self.source.counts;
         counts.scanned.fetch_add(files.len() as u64, Ordering::Relaxed);
         counts.pruned.fetch_add((total - files.len()) as u64, Ordering::Relaxed);
@@ -205,7 +236,7 @@ impl TableProvider for Table {
             late: self.late(&projection, &others, &ids),
             // A limit may stop the scan only when every row it yields counts.
             limit: limit.filter(|_| filters.is_empty()),
-            exactly: false,
+            exactly: self.is_chosen(),
             projection,
             lookups: Vec::new(),
             ids,

@@ -1,9 +1,9 @@
 //! Open text indexes of log segments, kept within a budget.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use headrope_storage::text::{RowSet, TextIndex, TextQuery};
+use headrope_storage::text::{Candidates, TextIndex, TextQuery};
 use headrope_storage::{Segment, StorageError};
 use parking_lot::Mutex;
 
@@ -19,6 +19,8 @@ struct Kept {
     clock: u64,
     bytes: u64,
     by_segment: HashMap<String, (u64, Arc<TextIndex>)>,
+    /// Segments whose index an older version wrote, which serves as none.
+    outdated: HashSet<String>,
 }
 
 impl TextIndexes {
@@ -26,17 +28,23 @@ impl TextIndexes {
         Self { budget, kept: Mutex::default() }
     }
 
-    /// Rows of a segment that may match; `None`: any row may. Blocks on the disk.
+    /// Rows of a segment that may match, and which are known to; `None`: any row may. Blocks on the
+    /// disk.
     pub(crate) fn candidates(
         &self,
         segment: &Segment,
         query: &TextQuery,
-    ) -> Result<Option<RowSet>, StorageError> {
+    ) -> Result<Option<Candidates>, StorageError> {
         let Some(path) = segment.index_path() else { return Ok(None) };
         let id = &segment.meta().id;
         let index = match self.get(id) {
             Some(index) => index,
-            None => self.put(id, Arc::new(TextIndex::open(path)?)),
+            None if self.kept.lock().outdated.contains(id) => return Ok(None),
+            None if TextIndex::is_current(path)? => self.put(id, Arc::new(TextIndex::open(path)?)),
+            None => {
+                self.kept.lock().outdated.insert(id.clone());
+                return Ok(None);
+            }
         };
         index.candidates(query)
     }

@@ -7,9 +7,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use headrope_model::{DataSet, schema};
@@ -19,6 +19,7 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::census;
+use super::cluster::STRETCH_ROWS;
 use super::output::Origin;
 use super::properties::ROW_GROUP_ROWS;
 use super::unify::Pick;
@@ -127,7 +128,7 @@ impl Cursor {
         let tally = Tally::read(footer.key_value_metadata());
         let rows = u64::try_from(footer.num_rows()).unwrap_or_default();
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-            .with_batch_size(INPUT_ROWS)
+            .with_batch_size(batch_rows(data_set))
             .build()?;
         let (stored, converter) = (Arc::clone(stored), Arc::clone(converter));
         Ok(Self { reader, layout, tally, rows, data_set, stored, converter, current: None, row: 0 })
@@ -139,6 +140,7 @@ impl Cursor {
         self.current = None;
         for batch in self.reader.by_ref() {
             let batch = adapt(&batch?, &self.stored, self.layout.as_ref())?;
+            let batch = in_order(self.data_set, batch)?;
             if batch.num_rows() == 0 {
                 continue;
             }
@@ -183,6 +185,31 @@ impl Cursor {
     fn at_end(&self) -> bool {
         self.current.as_ref().is_none_or(|(batch, _)| self.row >= batch.num_rows())
     }
+}
+
+/// Rows of a batch: whole stretches of logs, each of which can be brought into the order of time.
+const fn batch_rows(data_set: DataSet) -> usize {
+    match data_set {
+        DataSet::Logs => STRETCH_ROWS,
+        _ => INPUT_ROWS,
+    }
+}
+
+/// Undoes what [`super::cluster`] did to the order of a batch.
+fn in_order(data_set: DataSet, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if data_set != DataSet::Logs {
+        return Ok(batch);
+    }
+    let missing = || ArrowError::SchemaError("logs have no time".to_owned());
+    let time = batch.column_by_name("time").ok_or_else(missing)?;
+    let times = time.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(missing)?.values();
+    if times.is_sorted() {
+        return Ok(batch);
+    }
+    let mut keyed: Vec<(i64, u32)> = times.iter().copied().zip(0..).collect();
+    keyed.sort_unstable();
+    let order = UInt32Array::from_iter_values(keyed.into_iter().map(|(_, row)| row));
+    take_record_batch(&batch, &order)
 }
 
 /// Brings a batch to the stored schema; a column that an older file lacks is null.

@@ -1,6 +1,7 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
 mod blocks;
+mod cluster;
 mod copy;
 mod hybrid;
 mod labels;

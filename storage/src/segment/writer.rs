@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
-use arrow::compute::{cast, interleave};
+use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use headrope_model::{DataSet, schema};
@@ -20,7 +20,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::labels::{self, PageOptions, Sorted};
 use super::output::{self, Origin, Sink};
 use super::unify::{Pick, Unified};
-use super::{paths, properties};
+use super::{cluster, paths, properties};
 use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files;
@@ -102,6 +102,8 @@ impl SegmentWriter {
         census: Option<&Census<'a>>,
         picks: &[Pick],
     ) -> Result<(), StorageError> {
+        let clustered = cluster::order(self.meta.data_set, batches, picks)?;
+        let picks = clustered.as_deref().unwrap_or(picks);
         let mut split = match census {
             Some(census) => {
                 let promoted = dense::promoted(self.meta.data_set);
@@ -114,19 +116,13 @@ impl SegmentWriter {
         let mut writers = self.leaves.iter().cloned().zip(general).peekable();
         let options = properties::pages(self.meta.level);
         let mut group = self.file.next_row_group()?;
-        let mut text = Text::default();
+        let mut body = None;
         for (at, field) in self.stored.fields().iter().enumerate() {
             if field.name() == WHOLE
                 && let Some(split) = &split
             {
                 let rest: ArrayRef = Arc::new(split.rest.clone());
                 write_array(&mut group, &mut writers, &rest_field(), &rest)?;
-                if self.meta.data_set == DataSet::Logs {
-                    let arrays =
-                        batches.iter().map(|b| column(b, at)).collect::<Result<Vec<_>, _>>()?;
-                    let whole = interleave(&arrays, picks)?;
-                    text.note(WHOLE, cast(&whole, &schema::attributes_type())?);
-                }
                 continue;
             }
             let is_label = matches!(field.data_type(), DataType::Dictionary(..));
@@ -148,7 +144,9 @@ impl SegmentWriter {
             let array = interleave(&arrays, picks)?;
             write_array(&mut group, &mut writers, field, &array)?;
             self.meta.note(field.name(), &array);
-            text.note(field.name(), array);
+            if field.name() == "body" {
+                body = Some(array);
+            }
         }
         for cells in split.iter_mut().flat_map(|split| &mut split.dense) {
             write_dense(&mut group, &mut writers, cells, options)?;
@@ -159,7 +157,7 @@ impl SegmentWriter {
         }
         self.meta.rows += u64::try_from(picks.len()).unwrap_or(u64::MAX);
         if let Some(index) = &mut self.index {
-            text.index(index)?;
+            index_body(body.as_ref(), index)?;
         }
         Ok(())
     }
@@ -266,38 +264,9 @@ fn note_services(services: &mut Option<BTreeSet<String>>, column: &Unified<'_>, 
     }
 }
 
-/// The columns of a row group of logs that are searched as text.
-#[derive(Default)]
-struct Text {
-    body: Option<ArrayRef>,
-    attributes: Option<ArrayRef>,
-}
-
-impl Text {
-    fn note(&mut self, column: &str, array: ArrayRef) {
-        match column {
-            "body" => self.body = Some(array),
-            "attributes" => self.attributes = Some(array),
-            _ => {}
-        }
-    }
-
-    /// Indexes body and attributes, row by row.
-    fn index(&self, index: &mut TextIndexBuilder) -> Result<(), StorageError> {
-        let missing = || ArrowError::SchemaError("logs have no body or attributes".to_owned());
-        let body = self.body.as_ref().and_then(|c| c.as_string_opt::<i32>());
-        let attributes = self.attributes.as_ref().and_then(|c| c.as_map_opt());
-        let (body, attributes) = (body.ok_or_else(missing)?, attributes.ok_or_else(missing)?);
-        let text = |array: &'_ ArrayRef| array.as_string_opt::<i32>().cloned().ok_or_else(missing);
-        let (keys, values) = (text(attributes.keys())?, text(attributes.values())?);
-        let offsets = attributes.value_offsets();
-        let offset = |at: usize| offsets.get(at).and_then(|o| usize::try_from(*o).ok());
-        for row in 0..body.len() {
-            let line = if body.is_null(row) { "" } else { body.value(row) };
-            let from = offset(row).unwrap_or_default();
-            let to = offset(row + 1).unwrap_or(from);
-            index.push(line, (from..to).map(|at| (keys.value(at), values.value(at))))?;
-        }
-        Ok(())
-    }
+/// Indexes the bodies of a row group of logs.
+fn index_body(body: Option<&ArrayRef>, index: &mut TextIndexBuilder) -> Result<(), StorageError> {
+    let missing = || ArrowError::SchemaError("logs have no body".to_owned());
+    let body = body.and_then(|c| c.as_string_opt::<i32>()).ok_or_else(missing)?;
+    body.iter().try_for_each(|line| index.push(line.unwrap_or_default()))
 }

@@ -103,13 +103,7 @@ impl TextQuery {
     /// A matcher that uses its buffer again from text to text.
     #[must_use]
     pub fn matcher(&self) -> Matcher<'_> {
-        Matcher { root: &self.root, tokens: TokenBuf::default() }
-    }
-
-    /// Whether the index alone answers the query: it has no phrase of several tokens.
-    #[must_use]
-    pub fn is_exact(&self) -> bool {
-        exact(&self.root)
+        Matcher { root: &self.root, needed: needed(&self.root), tokens: TokenBuf::default() }
     }
 
     /// Whether every text matches.
@@ -119,20 +113,34 @@ impl TextQuery {
     }
 }
 
-fn exact(node: &Node) -> bool {
-    match node {
-        Node::All => true,
-        Node::Run { tokens, .. } => tokens.len() <= 1,
-        Node::And(nodes) | Node::Or(nodes) => nodes.iter().all(exact),
-        Node::Not(inner) => exact(inner),
-    }
-}
-
 /// Tells of one text after the other whether it matches.
 #[derive(Debug)]
 pub struct Matcher<'a> {
     root: &'a Node,
+    /// A token without which no text matches.
+    needed: Option<&'a str>,
     tokens: TokenBuf,
+}
+
+/// The longest token without which no text matches.
+fn needed(node: &Node) -> Option<&str> {
+    match node {
+        Node::Run { tokens, .. } => tokens.iter().map(AsRef::as_ref).max_by_key(|t| t.len()),
+        Node::And(nodes) => nodes.iter().filter_map(needed).max_by_key(|t| t.len()),
+        Node::All | Node::Or(_) | Node::Not(_) => None,
+    }
+}
+
+/// Whether a text of ASCII holds a token, perhaps as part of a word: the letter case of other
+/// characters changes in ways that bytes do not show.
+fn may_hold(text: &str, token: &str) -> bool {
+    let (text, token) = (text.as_bytes(), token.as_bytes());
+    let Some((first, rest)) = token.split_first() else { return true };
+    text.windows(token.len()).any(|window| {
+        window
+            .split_first()
+            .is_some_and(|(a, b)| a.to_ascii_lowercase() == *first && b.eq_ignore_ascii_case(rest))
+    })
 }
 
 impl Matcher<'_> {
@@ -140,6 +148,9 @@ impl Matcher<'_> {
     pub fn matches(&mut self, text: &str) -> bool {
         if *self.root == Node::All {
             return true;
+        }
+        if self.needed.is_some_and(|token| text.is_ascii() && !may_hold(text, token)) {
+            return false;
         }
         self.tokens.fill(text);
         holds(self.root, &self.tokens)

@@ -46,6 +46,17 @@ impl RowSet {
         self.0.iter()
     }
 
+    /// The rows within a range, ascending.
+    pub fn within(&self, range: Range<u32>) -> impl Iterator<Item = u32> + '_ {
+        self.0.range(range)
+    }
+
+    /// The number of rows within a range.
+    #[must_use]
+    pub fn count_within(&self, range: Range<u32>) -> u64 {
+        self.0.range_cardinality(range)
+    }
+
     /// The rows as maximal ranges, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = Range<u32>> + '_ {
         let mut rows = self.0.iter();
@@ -98,22 +109,45 @@ impl Gather {
         Self { rows, few: Vec::new(), bits: Vec::new() }
     }
 
-    /// Adds the rows `first_row + n`; those beyond the segment are ignored.
-    pub(super) fn add(&mut self, first_row: u32, numbers: &[u32]) {
-        if self.bits.is_empty() && self.few.len() + numbers.len() <= Self::FEW {
-            self.few.extend(
-                numbers.iter().map(|n| first_row.saturating_add(*n)).filter(|row| *row < self.rows),
-            );
-            return;
-        }
+    /// Adds a row; one beyond the segment is ignored.
+    pub(super) fn add(&mut self, row: u32) {
         if self.bits.is_empty() {
-            self.bits = vec![0; self.rows.div_ceil(8) as usize];
-            for row in std::mem::take(&mut self.few) {
+            if self.few.len() < Self::FEW {
+                self.few.push(row);
+                return;
+            }
+            self.to_bits();
+        }
+        self.set(row);
+    }
+
+    /// Adds `count` rows from `first` on.
+    pub(super) fn add_range(&mut self, first: u32, count: u32) {
+        let end = first.saturating_add(count).min(self.rows);
+        if self.bits.is_empty() {
+            if self.few.len() + count as usize <= Self::FEW {
+                self.few.extend(first..end);
+                return;
+            }
+            self.to_bits();
+        }
+        let (mut row, whole) = (first, end & !7);
+        while row < end {
+            if row % 8 == 0 && row < whole {
+                let bytes = self.bits.get_mut(row as usize / 8..whole as usize / 8);
+                bytes.unwrap_or_default().fill(0xff);
+                row = whole;
+            } else {
                 self.set(row);
+                row += 1;
             }
         }
-        for n in numbers {
-            self.set(first_row.saturating_add(*n));
+    }
+
+    fn to_bits(&mut self) {
+        self.bits = vec![0; self.rows.div_ceil(8) as usize];
+        for row in std::mem::take(&mut self.few) {
+            self.set(row);
         }
     }
 
@@ -129,7 +163,9 @@ impl Gather {
     pub(super) fn finish(mut self) -> RowSet {
         if self.bits.is_empty() {
             self.few.sort_unstable();
-            return self.few.into_iter().collect();
+            self.few.dedup();
+            let rows = self.rows;
+            return self.few.into_iter().take_while(|row| *row < rows).collect();
         }
         RowSet(RoaringBitmap::from_lsb0_bytes(0, &self.bits))
     }

@@ -140,7 +140,7 @@ fn index_file(dir: &tempfile::TempDir) -> PathBuf {
 }
 
 fn index_of(texts: &[String], path: &Path) -> TextIndex {
-    TextIndex::build(texts.iter().map(|t| (t.as_str(), [])), path).unwrap();
+    TextIndex::build(texts.iter().map(String::as_str), path).unwrap();
     TextIndex::open(path).unwrap()
 }
 
@@ -148,14 +148,15 @@ fn check_candidates(index: &TextIndex, texts: &[String], query: &TextQuery) {
     let matching: RowSet =
         (0..).zip(texts).filter(|(_, text)| query.matches(text)).map(|(row, _)| row).collect();
     let found = index.candidates(query).unwrap();
-    let rows = found.clone().unwrap_or_else(|| RowSet::all(index.rows()));
+    let Some(found) = found else { return };
     for row in matching.iter() {
-        assert!(rows.contains(row), "row {row} is missing for {query:?}");
+        assert!(found.rows.contains(row), "row {row} is missing for {query:?}");
     }
-    if query.is_exact() {
-        assert_eq!(rows, matching, "{query:?}");
+    for row in found.rows.iter().filter(|row| found.is_certain(*row)) {
+        assert!(matching.contains(row), "row {row} is said to match {query:?}");
     }
-    assert!(found.is_none_or(|rows| rows.iter().all(|row| row < index.rows())));
+    assert_eq!(found.is_exact(), found.rows.iter().all(|row| found.is_certain(row)));
+    assert!(found.rows.iter().all(|row| row < index.rows()));
 }
 
 proptest! {
@@ -220,31 +221,6 @@ proptest! {
         for query in &queries {
             check_candidates(&index, &texts, query);
         }
-    }
-
-    #[test]
-    fn attributes_are_found_exactly(
-        rows in prop::collection::vec(
-            prop::collection::btree_map("[kK=\u{0}]{0,2}", "[vV=\u{0}]{0,2}|v{120,300}", 0..4),
-            0..30,
-        ),
-    ) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = index_file(&dir);
-        let pairs = rows.iter().map(|row| {
-            ("body", row.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>())
-        });
-        TextIndex::build(pairs, &path).unwrap();
-        let index = TextIndex::open(&path).unwrap();
-        for (key, value) in rows.iter().flatten() {
-            let expected: RowSet = (0..)
-                .zip(&rows)
-                .filter(|(_, row)| row.get(key) == Some(value))
-                .map(|(at, _)| at)
-                .collect();
-            prop_assert_eq!(index.attribute(key, value).unwrap(), expected);
-        }
-        prop_assert!(index.attribute("absent", "v").unwrap().is_empty());
     }
 }
 
@@ -351,27 +327,52 @@ fn rows_beyond_the_memory_budget_go_to_further_pieces() {
     let dir = tempfile::tempdir().unwrap();
     let path = index_file(&dir);
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let texts: Vec<String> = (0..6000)
+    let texts: Vec<String> = (0..20_000)
         .map(|row| {
-            format!("row {row} word{} {}", rng.random_range(0..50), ["even", "odd"][row % 2])
+            let parity = ["even", "odd"][row % 2];
+            format!("row {row} word{} {parity} {}", rng.random_range(0..900), row % 71)
         })
         .collect();
     let mut builder = TextIndexBuilder::with_memory_budget(&path, 0).unwrap();
-    for (row, text) in texts.iter().enumerate() {
-        builder.push(text, [("row", row.to_string().as_str()), ("all", "x")]).unwrap();
-    }
+    texts.iter().for_each(|text| builder.push(text).unwrap());
     let bytes = builder.finish().unwrap();
     assert_eq!(bytes, std::fs::metadata(&path).unwrap().len());
     let index = TextIndex::open(&path).unwrap();
-    assert!(format!("{index:?}").contains("rows: 6000"));
-    assert!(!format!("{index:?}").contains("pieces: 1,"), "{index:?}");
-    for query in
-        ["word7", "word1*", "-even", "word7 odd -row", "2999 OR word3", "\"row 1500\"", "none"]
-    {
-        check_candidates(&index, &texts, &TextQuery::parse(query).unwrap());
+    assert!(format!("{index:?}").contains("rows: 20000, pieces: 5"), "{index:?}");
+    let candidates = |text: &str| {
+        let query = TextQuery::parse(text).unwrap();
+        check_candidates(&index, &texts, &query);
+        index.candidates(&query).unwrap()
+    };
+    for query in [
+        "word7",
+        "word1*",
+        "-even",
+        "word7 odd -row",
+        "2999 OR word3",
+        "\"row 1500\"",
+        "none",
+        "12",
+        "1*",
+        "12*",
+        "150*",
+        "12 odd",
+        "-12",
+        "-15001",
+        "even -15001",
+        "e*",
+        "odd OR 1*",
+    ] {
+        candidates(query);
     }
-    assert_eq!(index.attribute("row", "2345").unwrap(), RowSet::from_iter([2345]));
-    assert_eq!(index.attribute("all", "x").unwrap(), RowSet::all(6000));
+    // Words on every other row are exact, rows of one number lie in one block, short numbers are
+    // anywhere, and what is nowhere is known to be.
+    assert!(candidates("even").unwrap().is_exact());
+    let one = candidates("15001").unwrap();
+    assert!(!one.is_exact() && one.rows.len() <= 2048, "{} rows", one.rows.len());
+    assert!(candidates("12").is_none());
+    assert_eq!(candidates("nowhere").unwrap(), candidates("even absent 15001").unwrap());
+    assert!(candidates("nowhere").unwrap().is_exact());
 }
 
 #[test]
@@ -380,7 +381,7 @@ fn an_index_without_rows_is_legal() {
     let index = index_of(&[], &index_file(&dir));
     assert_eq!(index.rows(), 0);
     let found = index.candidates(&TextQuery::parse("a").unwrap()).unwrap();
-    assert!(found.is_none_or(|rows| rows.is_empty()));
+    assert!(found.is_none_or(|found| found.rows.is_empty()));
 }
 
 #[test]
@@ -389,13 +390,18 @@ fn every_damage_is_refused() {
     let path = index_file(&dir);
     let damaged = dir.path().join("damaged");
     let texts: Vec<String> = (0..200).map(|i| format!("message {i} of many")).collect();
-    index_of(&texts, &path);
+    let index = index_of(&texts, &path);
     let good = std::fs::read(&path).unwrap();
+    // These read every part.
+    let words = (0..200).map(|i| i.to_string()).chain(["message", "of", "many"].map(String::from));
+    let queries: Vec<_> = words.map(|word| TextQuery::parse(&word).unwrap()).collect();
+    let answers = |index: &TextIndex| -> Result<Vec<_>, StorageError> {
+        queries.iter().map(|query| index.candidates(query)).collect()
+    };
+    let right = answers(&index).unwrap();
     let refuse = |bytes: &[u8], what: &str| {
-        // A new file each time: the old one may still be mapped.
-        let _ = std::fs::remove_file(&damaged);
         std::fs::write(&damaged, bytes).unwrap();
-        match TextIndex::open(&damaged) {
+        match TextIndex::open(&damaged).and_then(|index| answers(&index)) {
             Err(StorageError::Corrupt { path, offset, .. }) => {
                 assert_eq!(path, damaged);
                 assert!(offset <= bytes.len() as u64);
@@ -413,6 +419,7 @@ fn every_damage_is_refused() {
     }
     let longer = [good.as_slice(), b"more"].concat();
     refuse(&longer, "bytes appended");
+    assert_eq!(answers(&index).unwrap(), right);
 }
 
 #[test]
@@ -420,22 +427,25 @@ fn a_newer_file_and_a_missing_one_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let missing = TextIndex::open(&index_file(&dir));
     assert!(matches!(missing, Err(StorageError::Io { action: "open", .. })), "{missing:?}");
-    let table = br#"{"version":2,"new":[]}"#;
-    let mut bytes = b"HRTEXT1\n".to_vec();
-    bytes.extend(table);
-    bytes.extend((table.len() as u32).to_le_bytes());
-    bytes.extend(crc32fast::hash(table).to_le_bytes());
-    bytes.extend(b"HRTEXT1\n");
+    let directory = [3, 0, 0];
+    let mut bytes = b"HRTEXT2\n".to_vec();
+    bytes.extend(directory);
+    bytes.extend((directory.len() as u32).to_le_bytes());
+    bytes.extend(crc32fast::hash(&directory).to_le_bytes());
+    bytes.extend(b"HRTEXT2\n");
     std::fs::write(index_file(&dir), bytes).unwrap();
+    assert!(TextIndex::is_current(&index_file(&dir)).unwrap());
     let newer = TextIndex::open(&index_file(&dir));
-    assert!(matches!(newer, Err(StorageError::TooNew { found: 2, .. })), "{newer:?}");
+    assert!(matches!(newer, Err(StorageError::TooNew { found: 3, .. })), "{newer:?}");
+    std::fs::write(index_file(&dir), b"HRTEXT1\n...").unwrap();
+    assert!(!TextIndex::is_current(&index_file(&dir)).unwrap());
 }
 
 #[test]
 fn an_unfinished_index_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut builder = TextIndexBuilder::create(&index_file(&dir)).unwrap();
-    builder.push("text", []).unwrap();
+    builder.push("text").unwrap();
     drop(builder);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
