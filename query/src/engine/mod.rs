@@ -3,9 +3,11 @@
 //! Reading order: [`session`](Session) (one question), `catalog` (what SQL can name), `table` (which
 //! segments and live batches), `scan` (the physical plan over them), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
-//! replaces it), `pick` (the first rows of an order), `group` and `labels`
-//! (aggregates by labels), `found` (the spans of a trace), `machine` (what all questions share), `gate` (how many run).
+//! replaces it), `pick`, `search` and `best` (the first rows of an order), `group`, `sums` and `labels`
+//! (aggregates by labels), `found` (the spans of a trace), `machine` (what all questions share), `gate`
+//! (how many run).
 
+mod best;
 mod catalog;
 mod config;
 mod fault;
@@ -21,7 +23,9 @@ mod pick;
 mod prune;
 mod reader;
 mod scan;
+mod search;
 mod session;
+mod sums;
 mod table;
 mod texts;
 mod views;
