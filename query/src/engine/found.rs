@@ -7,23 +7,31 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{
+    Array as _, AsArray as _, RecordBatch, UInt64Array, new_null_array,
+};
 use datafusion::arrow::compute::{cast, take_record_batch};
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::collect;
 use headrope_model::{DataSet, TraceId, schema};
 use headrope_storage::{LiveBatch, Segment, Snapshot};
+use tokio::task::JoinSet;
 
 use super::scan::{File, Rows, Scan};
 use crate::segment::{
-    Extent, Footers, Positioned, each_batch, pages_of_extent, pages_of_ids, rows_of_ids,
+    Extent, Footer, Footers, Page, Positioned, each_batch, is_null, pages_of_extent, pages_of_ids,
+    rows_of_ids,
 };
 
 /// What the parts of a trace say of it.
 const PART: [&str; 4] = ["start_time", "end_time", "span_count", "service_names"];
+
+/// Columns of spans that are null in most pages.
+const NULL_AT_TIMES: [&str; 6] =
+    ["status_message", "trace_state", "events", "links", "scope_version", "host_id"];
 
 /// Where a trace is.
 #[derive(Debug)]
@@ -129,35 +137,37 @@ pub(crate) async fn spans(
     columns: &[&str],
     context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>> {
-    let query = schema::query(DataSet::Spans);
-    let projection = columns.iter().map(|c| query.index_of(c)).collect::<Result<Vec<_>, _>>()?;
     let options = context.session_config();
-    let parts = options.target_partitions();
-    let (of, over) = (Arc::clone(footers), Arc::clone(snapshot));
-    let search = move || -> Result<(Vec<File>, Vec<RecordBatch>)> {
-        let ids = [id.bytes().to_vec()];
-        let mut files = Vec::new();
-        for segment in over.segments(DataSet::Spans).iter().filter(|s| may_hold(s, &extent)) {
-            let footer = of.of(segment)?;
-            let pages = pages_of_extent(&footer, &extent);
-            if pages.is_empty() {
-                continue;
-            }
-            let file = Positioned::of(segment)?;
-            let rows = rows_of_ids(&footer, &file, "trace_id", &ids, &pages)?;
-            // Rows of one segment in several parts, for as many cores.
-            for rows in rows.chunks(rows.len().div_ceil(parts.max(1)).max(1)) {
-                let rows = Rows::of(rows.iter().map(|row| *row as usize));
-                files.push(File { segment: Arc::clone(segment), rows: Some(rows) });
-            }
-        }
-        let live = over.live(DataSet::Spans).iter();
-        let live = live.filter(|l| l.min_time <= extent.to && l.max_time >= extent.from);
-        let live = live.filter_map(|l| live_rows(l, &ids).transpose());
-        Ok((files, live.collect::<Result<_>>()?))
+    let parts = options.target_partitions().max(1);
+    let (of, over, about) = (Arc::clone(footers), Arc::clone(snapshot), extent.clone());
+    let listed = tokio::task::spawn_blocking(move || places(&of, &over, &about, parts)).await;
+    let mut searches = JoinSet::new();
+    for place in listed.map_err(|e| exec_datafusion_err!("{e}"))?? {
+        searches.spawn_blocking(move || place.search(id));
+    }
+    let mut found: Vec<Part> = Vec::new();
+    while let Some(part) = searches.join_next().await {
+        found.extend(part.map_err(|e| exec_datafusion_err!("{e}"))??);
+    }
+    let ids = [id.bytes().to_vec()];
+    let live = snapshot.live(DataSet::Spans).iter();
+    let live = live.filter(|l| l.min_time <= extent.to && l.max_time >= extent.from);
+    let live: Vec<RecordBatch> =
+        live.filter_map(|l| live_rows(l, &ids).transpose()).collect::<Result<_>>()?;
+    // A reader of a column costs about as much as a page, so what is null is not read.
+    let left_out = |column: &str| {
+        NULL_AT_TIMES.contains(&column)
+            && live.is_empty()
+            && found.iter().all(|part| is_null(&part.footer, &part.rows, column))
     };
-    let searched = tokio::task::spawn_blocking(search).await;
-    let (files, live) = searched.map_err(|e| exec_datafusion_err!("{e}"))??;
+    let (null, read): (Vec<&str>, Vec<&str>) =
+        columns.iter().copied().partition(|column| left_out(column));
+    let query = schema::query(DataSet::Spans);
+    let projection = read.iter().map(|c| query.index_of(c)).collect::<Result<Vec<_>, _>>()?;
+    let file = |part: Part| {
+        let rows = Rows::of(part.rows.iter().map(|row| *row as usize));
+        File { segment: part.segment, rows: Some(rows) }
+    };
     let scan = Scan {
         footers: Arc::clone(footers),
         data_set: DataSet::Spans,
@@ -167,11 +177,77 @@ pub(crate) async fn spans(
         late: false,
         limit: None,
         exactly: true,
-        files,
+        files: found.into_iter().map(file).collect(),
         live,
     };
     let plan = scan.plan(options.options())?;
-    collect(plan, context).await
+    let batches = collect(plan, context).await?;
+    batches.iter().map(|batch| with_null(batch, &null)).collect()
+}
+
+/// A batch with further columns that are null.
+fn with_null(batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch> {
+    let query = schema::query(DataSet::Spans);
+    let mut fields = batch.schema().fields().to_vec();
+    let mut arrays = batch.columns().to_vec();
+    for column in columns {
+        let field = query.field_with_name(column)?;
+        arrays.push(new_null_array(field.data_type(), batch.num_rows()));
+        fields.push(Arc::new(field.clone().with_nullable(true)));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+/// Rows of a segment.
+struct Part {
+    segment: Arc<Segment>,
+    footer: Arc<Footer>,
+    /// Ascending.
+    rows: Vec<u32>,
+}
+
+/// Pages of a segment that may hold a span of a trace.
+struct Place {
+    segment: Arc<Segment>,
+    footer: Arc<Footer>,
+    pages: Vec<Page>,
+}
+
+/// The pages that may hold spans that start in an extent, of each segment in about so many parts.
+fn places(
+    footers: &Footers,
+    snapshot: &Snapshot,
+    extent: &Extent,
+    parts: usize,
+) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for segment in snapshot.segments(DataSet::Spans).iter().filter(|s| may_hold(s, extent)) {
+        let footer = footers.of(segment)?;
+        let pages = pages_of_extent(&footer, extent);
+        // Whole row groups, so that none is opened twice.
+        let mut groups = pages.chunk_by(|a, b| a.group == b.group).peekable();
+        let most = pages.len().div_ceil(parts);
+        while groups.peek().is_some() {
+            let mut some: Vec<Page> = Vec::new();
+            while let Some(group) = groups.next_if(|_| some.len() < most) {
+                some.extend_from_slice(group);
+            }
+            let (segment, footer) = (Arc::clone(segment), Arc::clone(&footer));
+            places.push(Place { segment, footer, pages: some });
+        }
+    }
+    Ok(places)
+}
+
+impl Place {
+    /// The rows that are the trace's. Blocks on the disk.
+    fn search(self, id: TraceId) -> Result<Option<Part>> {
+        let Self { segment, footer, pages } = self;
+        let ids = [id.bytes().to_vec()];
+        let file = Positioned::of(segment)?;
+        let rows = rows_of_ids(&footer, &file, "trace_id", &ids, &pages)?;
+        Ok((!rows.is_empty()).then_some(Part { segment, footer, rows }))
+    }
 }
 
 fn may_hold(segment: &Segment, extent: &Extent) -> bool {

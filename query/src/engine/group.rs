@@ -9,9 +9,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray as _, RecordBatch, new_null_array};
-use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::exec_datafusion_err;
 use datafusion::common::tree_node::{
     Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion,
@@ -19,7 +18,6 @@ use datafusion::common::tree_node::{
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
@@ -43,13 +41,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use headrope_model::schema::{self, Column as Kind};
 use parquet::errors::ParquetError;
 
-use super::labels::{Groups, Value};
 use super::node::ScanExec;
 use super::scan::Scan;
+use super::sums::{Reader, State};
 use crate::segment::{Footer, Known, Page, Positioned, always_holds, each_batch, may_hold, pages};
-
-/// Rows of an output batch.
-const OUTPUT_ROWS: usize = 8 << 10;
 
 /// What is aggregated.
 #[derive(Debug)]
@@ -296,7 +291,7 @@ impl Question {
         let aside = |e: tokio::task::JoinError| exec_datafusion_err!("{e}");
         let question = Arc::clone(&self);
         let listed = tokio::task::spawn_blocking(move || question.parts()).await.map_err(aside)?;
-        let mut state = State::new(&self)?;
+        let mut state = State::new(&self.aggregates, self.keys.len())?;
         for (at, (part, filter)) in listed?.into_iter().enumerate() {
             if at % share.end.max(1) != share.start {
                 continue;
@@ -368,7 +363,7 @@ impl Question {
     ) -> Result<usize> {
         let needed = self.needed(filter);
         let names = self.names(&needed);
-        let mut reader = Reader::new(self, &needed, filter)?;
+        let mut reader = Reader::new(&self.scan, &needed, filter, &self.keys, &self.arguments)?;
         let mut seen = 0;
         match part {
             Part::Group { file, group, rows } => {
@@ -404,109 +399,4 @@ fn joined(pages: &[Page]) -> Vec<Range<usize>> {
         }
     }
     ranges
-}
-
-/// The sums so far.
-struct State {
-    groups: Groups,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
-    /// The group of each row of a batch.
-    indices: Vec<usize>,
-}
-
-impl State {
-    fn new(question: &Question) -> Result<Self> {
-        let accumulators = question.aggregates.iter().map(|a| a.create_groups_accumulator());
-        Ok(Self {
-            groups: Groups::new(question.keys.len()),
-            accumulators: accumulators.collect::<Result<_>>()?,
-            indices: Vec::new(),
-        })
-    }
-
-    fn bytes(&self) -> usize {
-        self.groups.bytes() + self.accumulators.iter().map(|a| a.size()).sum::<usize>()
-    }
-
-    fn finish(mut self, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-        if self.groups.len() == 0 {
-            return Ok(Vec::new());
-        }
-        let mut columns = self.groups.arrays();
-        for accumulator in &mut self.accumulators {
-            columns.extend(accumulator.state(EmitTo::All)?);
-        }
-        let all = RecordBatch::try_new(Arc::clone(schema), columns)?;
-        let starts = (0..all.num_rows()).step_by(OUTPUT_ROWS);
-        Ok(starts.map(|at| all.slice(at, OUTPUT_ROWS.min(all.num_rows() - at))).collect())
-    }
-}
-
-/// Evaluates filter and arguments over batches with labels as dictionaries.
-struct Reader {
-    /// Types of the columns, for one that a file lacks.
-    stored: SchemaRef,
-    filter: Option<Value>,
-    keys: Vec<usize>,
-    arguments: Vec<Vec<Value>>,
-}
-
-impl Reader {
-    fn new(
-        question: &Question,
-        needed: &[usize],
-        filter: Option<&Arc<dyn PhysicalExpr>>,
-    ) -> Result<Self> {
-        let output = question.scan.output()?;
-        let place = |at: usize| needed.iter().position(|n| *n == at);
-        let value = |expr: &Arc<dyn PhysicalExpr>| Value::new(expr, &output, place);
-        let stored = schema::stored(question.scan.data_set);
-        let of = |at: &usize| question.scan.projection.get(*at).copied();
-        let indices: Vec<usize> = needed.iter().filter_map(of).collect();
-        Ok(Self {
-            stored: Arc::new(stored.project(&indices)?),
-            filter: filter.map(value).transpose()?,
-            keys: question.keys.iter().filter_map(|at| place(*at)).collect(),
-            arguments: question
-                .arguments
-                .iter()
-                .map(|exprs| exprs.iter().map(value).collect::<Result<Vec<_>>>())
-                .collect::<Result<_>>()?,
-        })
-    }
-
-    fn add(&mut self, batch: &RecordBatch, names: &[&str], state: &mut State) -> Result<()> {
-        let column = |(at, name): (usize, &&str)| match batch.column_by_name(name) {
-            Some(column) => Arc::clone(column),
-            None => new_null_array(self.stored.field(at).data_type(), batch.num_rows()),
-        };
-        let mut columns: Vec<ArrayRef> = names.iter().enumerate().map(column).collect();
-        let mut count = batch.num_rows();
-        if let Some(filter) = &mut self.filter {
-            let holds = filter.of(&columns, count)?;
-            let wrong = || exec_datafusion_err!("a filter yields {}", holds.data_type());
-            let holds = holds.as_boolean_opt().ok_or_else(wrong)?;
-            let passing = holds.true_count();
-            if passing == 0 {
-                return Ok(());
-            }
-            if passing < count {
-                let fields = columns.iter().map(|c| Field::new("", c.data_type().clone(), true));
-                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-                let all = RecordBatch::try_new(schema, columns)?;
-                columns = filter_record_batch(&all, holds)?.columns().to_vec();
-                count = passing;
-            }
-        }
-        let keys: Vec<ArrayRef> =
-            self.keys.iter().filter_map(|at| columns.get(*at).cloned()).collect();
-        let State { groups, accumulators, indices } = state;
-        groups.of(&keys, indices)?;
-        for (accumulator, arguments) in accumulators.iter_mut().zip(&mut self.arguments) {
-            let values = arguments.iter_mut().map(|a| a.of(&columns, count));
-            let values = values.collect::<Result<Vec<_>>>()?;
-            accumulator.update_batch(&values, indices, None, groups.len())?;
-        }
-        Ok(())
-    }
 }

@@ -4,11 +4,13 @@
 //! segments and live batches), `scan` (the physical plan over them), `attributes`
 //! (maps over columns), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
-//! replaces it), `pick` (the first rows of an order), `group` and `labels`
-//! (aggregates by labels), `found` (the spans of a trace), `lines` (log records found
-//! without SQL), `machine` (what all questions share), `gate` (how many run).
+//! replaces it), `pick`, `search` and `best` (the first rows of an order), `group`, `sums` and `labels`
+//! (aggregates by labels), `found` (the spans of a trace), `lines`
+//! (log records found without SQL), `machine` (what all questions share), `gate`
+//! (how many run).
 
 mod attributes;
+mod best;
 mod catalog;
 mod config;
 mod fault;
@@ -25,7 +27,9 @@ mod pick;
 mod prune;
 mod reader;
 mod scan;
+mod search;
 mod session;
+mod sums;
 mod table;
 mod texts;
 mod views;

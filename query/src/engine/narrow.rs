@@ -17,9 +17,10 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
 use super::attributes;
+use super::best::Order;
 use super::group::GroupExec;
 use super::node::ScanExec;
-use super::pick::{Order, PickExec};
+use super::pick::PickExec;
 
 /// Replaces scans below a sort with a limit by such that yield little more than the rows the sort
 /// keeps, partial aggregations by labels by such that work on codes, and all other scans by the engine's

@@ -108,6 +108,38 @@ pub(crate) struct Known<'a> {
     pub(crate) pages: Vec<(&'a Footer, &'a Page)>,
 }
 
+/// Whether a column is null (or empty, if it is a list) in these rows of a file, as far as its pages
+/// tell.
+pub(crate) fn is_null(footer: &Footer, rows: &[u32], column: &str) -> bool {
+    let metadata = footer.metadata();
+    let Some(first) = footer.leaf(column) else { return true };
+    let leaves = metadata.file_metadata().schema_descr().columns();
+    let of_column = leaves
+        .iter()
+        .skip(first)
+        .take_while(|leaf| leaf.path().parts().first().is_some_and(|part| part == column));
+    let leaves = first..first + of_column.count();
+    let mut groups = metadata.row_groups().iter().enumerate();
+    let mut group: (usize, Range<usize>) = (0, 0..0);
+    rows.iter().all(|row| {
+        let row = *row as usize;
+        while row >= group.1.end {
+            let Some((at, about)) = groups.next() else { return false };
+            let rows = usize::try_from(about.num_rows()).unwrap_or_default();
+            group = (at, group.1.end..group.1.end + rows);
+        }
+        let (group, row) = (group.0, row.saturating_sub(group.1.start));
+        leaves.clone().all(|leaf| {
+            let pages = offsets(footer, group, leaf).map(|index| {
+                let starts = index.page_locations();
+                starts.partition_point(|p| usize::try_from(p.first_row_index).unwrap_or(0) <= row)
+            });
+            let nulls = bounds(footer, group, leaf).zip(pages);
+            nulls.is_some_and(|(bounds, page)| page > 0 && bounds.is_null_page(page - 1))
+        })
+    })
+}
+
 /// Folds something over the pages of a column that have rows in common with a page; `None` if there is
 /// no page index.
 pub(super) fn fold<'a, T>(
