@@ -10,6 +10,7 @@ pub mod attr;
 pub mod id;
 pub mod metric;
 pub mod refuse;
+pub mod rollup;
 pub mod schema;
 pub mod semconv;
 pub mod signal;
@@ -17,5 +18,6 @@ pub mod time;
 
 pub use id::{SpanId, TraceId};
 pub use refuse::RefuseReason;
+pub use rollup::RollupSet;
 pub use signal::{DataSet, Signal};
 pub use time::TimeRange;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use headrope_model::DataSet;
+use headrope_model::{DataSet, RollupSet};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
@@ -11,10 +11,10 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, Transaction};
 
 use crate::error::StorageError;
-use crate::snapshot::SegmentMeta;
+use crate::snapshot::{Horizons, SegmentMeta};
 
 /// Version of the catalog's tables.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS segment (
@@ -30,6 +30,15 @@ CREATE TABLE IF NOT EXISTS segment (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS watermark (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO watermark VALUES (1, 0);
+";
+
+/// What version 2 adds. Segments from before were written without roll-ups.
+const TO_VERSION_2: &str = "
+BEGIN;
+ALTER TABLE segment ADD COLUMN rollups INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE horizon (data_set TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT;
+PRAGMA user_version = 2;
+COMMIT;
 ";
 
 /// The catalog of one data directory.
@@ -54,18 +63,24 @@ impl Catalog {
             return Err(StorageError::TooNew { path, found, supported: VERSION });
         }
         sqlx::raw_sql(TABLES).execute(&pool).await?;
-        sqlx::raw_sql("PRAGMA user_version = 1").execute(&pool).await?;
+        if found < VERSION {
+            sqlx::raw_sql(TO_VERSION_2).execute(&pool).await?;
+        }
         Ok(Self { pool })
     }
 
-    /// The watermark and every segment, oldest first.
-    pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>), StorageError> {
+    /// The watermark, every segment, oldest first, and up to when rows were dropped.
+    pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>, Horizons), StorageError> {
         let seq = self.watermark().await?;
         let rows = sqlx::query("SELECT * FROM segment ORDER BY min_time, id")
             .fetch_all(&self.pool)
             .await?;
         let segments = rows.iter().map(decode).collect::<Result<_, _>>()?;
-        Ok((seq, segments))
+        let mut horizons = Horizons::default();
+        for row in sqlx::query("SELECT * FROM horizon").fetch_all(&self.pool).await? {
+            horizons.rise(data_set(&row)?, row.try_get("time")?);
+        }
+        Ok((seq, segments, horizons))
     }
 
     /// Sequence number of the last log entry whose rows are in segments.
@@ -92,7 +107,30 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// Replaces segments by others (a merge) or by nothing (retention), together.
+    /// Removes segments past their age, and notes up to when rows were dropped, together.
+    pub(crate) async fn expire(
+        &self,
+        old: &[String],
+        up_to: &[(DataSet, i64)],
+    ) -> Result<(), StorageError> {
+        let mut tx = self.pool.begin().await?;
+        for id in old {
+            sqlx::query("DELETE FROM segment WHERE id = ?").bind(id).execute(&mut *tx).await?;
+        }
+        for (data_set, time) in up_to {
+            sqlx::query(
+                "INSERT INTO horizon VALUES (?, ?) \
+                 ON CONFLICT (data_set) DO UPDATE SET time = max(time, excluded.time)",
+            )
+            .bind(data_set.name())
+            .bind(time)
+            .execute(&mut *tx)
+            .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Replaces segments by others (a merge), together.
     pub(crate) async fn replace(
         &self,
         old: &[String],
@@ -119,7 +157,7 @@ async fn insert(
     segment: &SegmentMeta,
 ) -> Result<(), StorageError> {
     let services = segment.services.as_ref().map(|names| names.join("\n"));
-    sqlx::query("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(&segment.id)
         .bind(segment.data_set.name())
         .bind(i64::from(segment.level))
@@ -129,19 +167,23 @@ async fn insert(
         .bind(segment.max_time)
         .bind(services)
         .bind(segment.index_bytes.map(u64::cast_signed))
+        .bind(i64::from(segment.rollups.bits()))
         .execute(&mut **tx)
         .await?;
     Ok(())
 }
 
-fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
+fn data_set(row: &SqliteRow) -> Result<DataSet, StorageError> {
     let name: String = row.try_get("data_set")?;
-    let data_set = DataSet::from_name(&name)
-        .ok_or_else(|| sqlx::Error::Decode(format!("unknown data set {name:?}").into()))?;
+    let unknown = || sqlx::Error::Decode(format!("unknown data set {name:?}").into());
+    Ok(DataSet::from_name(&name).ok_or_else(unknown)?)
+}
+
+fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
     let services: Option<String> = row.try_get("services")?;
     Ok(SegmentMeta {
         id: row.try_get("id")?,
-        data_set,
+        data_set: data_set(row)?,
         level: row.try_get("level")?,
         rows: row.try_get::<i64, _>("rows")?.cast_unsigned(),
         bytes: row.try_get::<i64, _>("bytes")?.cast_unsigned(),
@@ -149,5 +191,38 @@ fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
         max_time: row.try_get("max_time")?,
         services: services.map(|s| s.split('\n').map(str::to_owned).collect()),
         index_bytes: row.try_get::<Option<i64>, _>("index_bytes")?.map(i64::cast_unsigned),
+        rollups: RollupSet::from_bits(row.try_get("rollups")?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_catalog_of_version_1_is_brought_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.sqlite");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let old = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        sqlx::raw_sql(TABLES).execute(&old).await.unwrap();
+        let segment = "INSERT INTO segment VALUES ('a', 'spans', 1, 2, 3, 4, 5, 'cart', NULL)";
+        sqlx::raw_sql(segment).execute(&old).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 1").execute(&old).await.unwrap();
+        old.close().await;
+        for _ in 0..2 {
+            let catalog = Catalog::open(&path).await.unwrap();
+            let (_, segments, horizons) = catalog.load().await.unwrap();
+            let [meta] = segments.as_slice() else { panic!("{segments:?}") };
+            assert_eq!((meta.id.as_str(), meta.rows, meta.rollups), ("a", 2, RollupSet::default()));
+            assert_eq!(horizons, Horizons::default());
+            catalog.close().await;
+        }
+        let catalog = Catalog::open(&path).await.unwrap();
+        catalog.expire(&["a".to_owned()], &[(DataSet::Spans, 7)]).await.unwrap();
+        catalog.expire(&[], &[(DataSet::Spans, 5), (DataSet::Logs, 1)]).await.unwrap();
+        let (_, segments, horizons) = catalog.load().await.unwrap();
+        assert!(segments.is_empty());
+        assert_eq!((horizons.of(DataSet::Spans), horizons.of(DataSet::Logs)), (7, 1));
+    }
 }

@@ -38,6 +38,9 @@ pub struct StorageConfig {
     pub retain_logs: Option<Duration>,
     /// As `retain_traces`, for metrics.
     pub retain_metrics: Option<Duration>,
+    /// As `retain_traces`, for roll-ups. Questions about spans use them only where the spans are still
+    /// there; older ones are seen through the views of the roll-ups.
+    pub retain_rollups: Option<Duration>,
     /// Free bytes on the disk under which new requests are refused.
     pub min_free_bytes: u64,
 }
@@ -58,6 +61,7 @@ impl StorageConfig {
             retain_traces: Some(Duration::from_secs(14 * 86_400)),
             retain_logs: Some(Duration::from_secs(14 * 86_400)),
             retain_metrics: Some(Duration::from_secs(90 * 86_400)),
+            retain_rollups: Some(Duration::from_secs(400 * 86_400)),
             min_free_bytes: 512 << 20,
         }
     }

@@ -25,7 +25,7 @@ use crate::pack::Packers;
 use crate::shared::{Receipt, Shared};
 use crate::snapshot::Snapshot;
 use crate::state::{Budget, Room, State};
-use crate::{background, backlog, compact, encode, files, flush, recover};
+use crate::{background, backlog, compact, encode, files, flush, recover, retention};
 
 /// Room taken per uncompressed byte: the bytes, the decoded structs, the rows and the log payload.
 const ROOM_PER_BYTE: usize = 4;
@@ -90,10 +90,10 @@ impl Engine {
         files::create_dir(&segments_dir)?;
         let catalog = Catalog::open(&config.data_dir.join("catalog.sqlite")).await?;
         files::sync_dir(&config.data_dir)?;
-        let (watermark, metas) = catalog.load().await?;
+        let (watermark, metas, horizons) = catalog.load().await?;
         recover::check_segments(&segments_dir, &metas)?;
         let swept = recover::sweep(&segments_dir, &metas)?;
-        let state = State::new(&segments_dir, watermark, metas);
+        let state = State::new(&segments_dir, watermark, metas, horizons);
         let budget = Arc::new(Budget::new(config.memory_budget_bytes));
         let shared = Shared {
             config,
@@ -201,6 +201,14 @@ impl Engine {
     /// When a segment or the catalog cannot be written; the inputs stay.
     pub async fn compact(&self) -> Result<(), StorageError> {
         compact::run(&self.shared).await
+    }
+
+    /// Drops segments that are past their age; returns how many.
+    ///
+    /// # Errors
+    /// When the catalog cannot be written; the segments stay.
+    pub async fn expire(&self) -> Result<usize, StorageError> {
+        retention::run(&self.shared).await
     }
 
     /// Whether the engine takes writes; otherwise why not.

@@ -2,16 +2,18 @@
 //! segments and watermark together → change over → trim the log. A crash anywhere leaves either the
 //! log entries or the published segments, never neither and never both.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use headrope_model::DataSet;
 
 use crate::error::StorageError;
 use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 use crate::state::Cut;
-use crate::{backlog, failpoint, files, log, segment};
+use crate::{backlog, failpoint, files, log, rollup, segment};
 
 /// How much a flush gives way to other threads (as `nice`). It must keep up with what comes in, or
 /// the memory budget refuses requests, so it gives way less than a merge.
@@ -69,7 +71,7 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Writes one segment per data set that has rows.
+/// Writes one segment per data set that has rows, roll-ups included.
 async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, StorageError> {
     failpoint::hit("flush.before_segments");
     let dir = shared.segments_dir.clone();
@@ -78,7 +80,11 @@ async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, Stora
             let mut metas = Vec::new();
             for (data_set, batches) in cut.batches {
                 let batches: Vec<_> = batches.iter().map(|b| &b.batch).collect();
-                metas.extend(segment::write(&dir, data_set, &batches)?);
+                let mut written = segment::write(&dir, data_set, &batches)?;
+                if let (DataSet::Spans, Some(meta)) = (data_set, &mut written) {
+                    metas.extend(rollups(&dir, &batches, meta)?);
+                }
+                metas.extend(written);
                 if data_set == DataSet::Spans {
                     failpoint::hit("flush.after_spans");
                 }
@@ -86,6 +92,26 @@ async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, Stora
             Ok(metas)
         })
         .await
+}
+
+/// Writes the roll-ups of spans, and notes in the spans' segment which there are. One that cannot be
+/// made is left out: questions then read the spans.
+fn rollups(
+    dir: &Path,
+    spans: &[&RecordBatch],
+    meta: &mut SegmentMeta,
+) -> Result<Vec<SegmentMeta>, StorageError> {
+    let mut metas = Vec::new();
+    for rollup in DataSet::ROLLUPS {
+        let Some(rows) = rollup::build(rollup, spans)? else {
+            tracing::info!(%rollup, spans = meta.rows, "too many groups to sum up: the spans are not rolled up");
+            continue;
+        };
+        metas.extend(segment::write(dir, rollup, &[&rows])?);
+        meta.rollups = meta.rollups.with(rollup);
+        failpoint::hit("flush.after_rollup");
+    }
+    Ok(metas)
 }
 
 /// Removes segments that were written but not published.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headrope_model::DataSet;
-use headrope_model::time::now_ns;
+use headrope_model::time::{NANOS_PER_MINUTE, now_ns};
 
 use crate::config::StorageConfig;
 use crate::error::StorageError;
@@ -17,18 +17,37 @@ fn age(config: &StorageConfig, data_set: DataSet) -> Option<Duration> {
         DataSet::Spans | DataSet::TraceParts => config.retain_traces,
         DataSet::Logs => config.retain_logs,
         DataSet::Metrics => config.retain_metrics,
+        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => {
+            config.retain_rollups
+        }
     }
 }
 
 /// The segments whose newest row is older than the limit. Pure.
-pub(crate) fn plan(config: &StorageConfig, now: i64, segments: &[SegmentMeta]) -> Vec<String> {
+pub(crate) fn plan<'a>(
+    config: &StorageConfig,
+    now: i64,
+    segments: &'a [SegmentMeta],
+) -> Vec<&'a SegmentMeta> {
     let expired = |meta: &&SegmentMeta| {
         age(config, meta.data_set).is_some_and(|age| {
             let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
             meta.max_time < now.saturating_sub(age)
         })
     };
-    segments.iter().filter(expired).map(|meta| meta.id.clone()).collect()
+    segments.iter().filter(expired).collect()
+}
+
+/// The latest time of a row that goes, for each data set of which some do. Pure.
+fn horizons(expired: &[&SegmentMeta]) -> Vec<(DataSet, i64)> {
+    let mut all = Vec::new();
+    for data_set in DataSet::ALL {
+        // A roll-up's time is the start of a step: of its shortest, or there would be a later one.
+        let length = if data_set.is_rollup() { NANOS_PER_MINUTE - 1 } else { 0 };
+        let of = expired.iter().filter(|m| m.data_set == data_set).map(|m| m.max_time);
+        all.extend(of.max().map(|time| (data_set, time.saturating_add(length))));
+    }
+    all
 }
 
 /// Drops expired segments; returns how many.
@@ -41,13 +60,15 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<usize, StorageError> {
             .flat_map(|d| state.segments(*d).iter().map(|s| s.meta.clone()))
             .collect()
     };
-    let expired = plan(&shared.config, now_ns(), &metas);
+    let metas = plan(&shared.config, now_ns(), &metas);
+    let horizons = horizons(&metas);
+    let expired: Vec<String> = metas.into_iter().map(|m| m.id.clone()).collect();
     if expired.is_empty() {
         return Ok(0);
     }
-    shared.catalog.replace(&expired, &[]).await?;
+    shared.catalog.expire(&expired, &horizons).await?;
     failpoint::hit("retention.after_commit");
-    shared.state.lock().replace(&shared.segments_dir, &expired, Vec::new());
+    shared.state.lock().expire(&shared.segments_dir, &expired, &horizons);
     shared.counts.expired_segments.add(u64::try_from(expired.len()).unwrap_or_default());
     tracing::info!(segments = expired.len(), "retention dropped segments");
     Ok(expired.len())
@@ -72,12 +93,15 @@ mod tests {
             max_time,
             services: None,
             index_bytes: None,
+            rollups: Default::default(),
         };
         let all = [
             meta("old", DataSet::Logs, 89),
             meta("edge", DataSet::Logs, 90),
             meta("kept", DataSet::Spans, 0),
         ];
-        assert_eq!(plan(&config, 100, &all), ["old"]);
+        let gone = plan(&config, 100, &all);
+        assert_eq!(gone.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["old"]);
+        assert_eq!(horizons(&gone), [(DataSet::Logs, 89)]);
     }
 }

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::config::QueryConfig;
 use super::fault::internal;
 use super::gate::Gate;
+use super::rollup;
 use super::texts::TextIndexes;
 use crate::error::QueryError;
 use crate::function;
@@ -133,6 +134,12 @@ fn base_state(config: &QueryConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_runtime_env(runtime)
         .with_default_features()
         .build();
+    if config.use_rollups {
+        let mut rules = state.optimizers().to_vec();
+        let at = rules.iter().position(|r| r.name() == rollup::AFTER).map_or(0, |at| at + 1);
+        rules.insert(at, Arc::new(rollup::UseRollups));
+        state = SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
+    }
     function::register(&mut state);
     state
 }

@@ -11,6 +11,7 @@ mod gate;
 mod ids;
 mod machine;
 mod prune;
+mod rollup;
 mod scan;
 mod session;
 mod table;

@@ -77,6 +77,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("storage.retain_traces", "14d", "How long spans are kept; forever keeps them."),
     key("storage.retain_logs", "14d", "How long log records are kept; forever keeps them."),
     key("storage.retain_metrics", "90d", "How long metric points are kept; forever keeps them."),
+    key("storage.retain_rollups", "400d", "How long roll-ups are kept; forever keeps them."),
     key("storage.min_free", "512MiB", "Free disk space below which requests are refused."),
     key("query.memory_budget", "1GiB", "Memory of all running queries together."),
     key("query.max_concurrent", "4", "Queries that run at once; more wait."),

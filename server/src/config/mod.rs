@@ -275,6 +275,7 @@ impl Reader<'_> {
         self.age("storage.retain_traces", &mut storage.retain_traces);
         self.age("storage.retain_logs", &mut storage.retain_logs);
         self.age("storage.retain_metrics", &mut storage.retain_metrics);
+        self.age("storage.retain_rollups", &mut storage.retain_rollups);
         if let Some(value) = self.read("storage.min_free", parse_bytes, "a size such as 512MiB") {
             storage.min_free_bytes = value;
         }

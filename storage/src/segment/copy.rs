@@ -87,6 +87,7 @@ pub(super) fn copy(
         max_time: metas.iter().map(|m| m.max_time).max().unwrap_or(i64::MAX),
         services: services(metas),
         index_bytes: None,
+        rollups: Default::default(),
     }))
 }
 

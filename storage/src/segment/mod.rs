@@ -1,5 +1,6 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
+mod combine;
 mod copy;
 mod hybrid;
 mod labels;
@@ -14,8 +15,11 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use headrope_model::DataSet;
+use headrope_model::{DataSet, RollupSet};
 
+#[cfg(test)]
+pub(crate) use combine::combine;
+pub(crate) use unify::Unified;
 use writer::SegmentWriter;
 
 use crate::error::StorageError;
@@ -42,11 +46,17 @@ pub(crate) fn merge(
     level: u32,
     metas: &[SegmentMeta],
 ) -> Result<SegmentMeta, StorageError> {
-    if let Some(copied) = copy::copy(dir, data_set, level, metas, MIN_GROUP_ROWS)? {
-        return Ok(copied);
-    }
-    let inputs: Vec<PathBuf> = metas.iter().map(|m| paths(dir, data_set, &m.id).0).collect();
-    merge::merge(dir, data_set, level, &inputs)
+    let mut merged = match copy::copy(dir, data_set, level, metas, MIN_GROUP_ROWS)? {
+        Some(copied) => copied,
+        None => {
+            let inputs: Vec<PathBuf> =
+                metas.iter().map(|m| paths(dir, data_set, &m.id).0).collect();
+            merge::merge(dir, data_set, level, &inputs)?
+        }
+    };
+    let rollups = metas.iter().map(|m| m.rollups).reduce(RollupSet::and);
+    merged.rollups = rollups.unwrap_or_default();
+    Ok(merged)
 }
 
 /// Sorts batches in the stored schema and writes them as one segment of level 0; durable when this
@@ -64,7 +74,7 @@ pub(crate) fn write(
         return Ok(None);
     }
     let mut writer = SegmentWriter::create(dir, data_set, 0)?;
-    for picks in order.chunks(properties::ROW_GROUP_ROWS) {
+    for picks in order.chunks(properties::row_group_rows(data_set)) {
         writer.push(batches, picks)?;
     }
     writer.finish().map(Some)

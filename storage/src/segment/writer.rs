@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
-use headrope_model::{DataSet, schema};
+use headrope_model::{DataSet, RollupSet, schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
@@ -71,6 +71,7 @@ impl SegmentWriter {
             max_time: i64::MIN,
             services: None,
             index_bytes: None,
+            rollups: RollupSet::default(),
         };
         let dir = dir.to_owned();
         let services = Some(BTreeSet::new());
@@ -86,7 +87,7 @@ impl SegmentWriter {
         let number = self.file.flushed_row_groups().len();
         let general = self.writers.create_column_writers(number)?;
         let mut writers = self.leaves.iter().cloned().zip(general).peekable();
-        let options = properties::pages(self.meta.level);
+        let options = properties::pages(self.meta.data_set, self.meta.level);
         let mut group = self.file.next_row_group()?;
         let mut text = Text::default();
         for (at, field) in self.schema.fields().iter().enumerate() {
@@ -170,9 +171,11 @@ impl SegmentMeta {
 
 fn note_services(services: &mut Option<BTreeSet<String>>, column: &Unified<'_>, codes: &[u32]) {
     let Some(names) = services else { return };
-    // Rows are sorted by service: a few runs.
+    // Where rows are sorted by service these are few runs.
     let runs = codes.chunk_by(|a, b| a == b).filter_map(|run| run.first().copied());
-    names.extend(runs.filter_map(|code| column.sorted().get(code)).map(str::to_owned));
+    let distinct: BTreeSet<u32> = runs.collect();
+    let texts = distinct.into_iter().filter_map(|code| column.sorted().get(code));
+    names.extend(texts.map(str::to_owned));
     if names.len() > MAX_SERVICES {
         *services = None;
     }
