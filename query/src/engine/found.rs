@@ -244,7 +244,7 @@ impl Place {
     fn search(self, id: TraceId) -> Result<Option<Part>> {
         let Self { segment, footer, pages } = self;
         let ids = [id.bytes().to_vec()];
-        let file = Positioned::of(segment)?;
+        let file = Positioned::of(&segment)?;
         let rows = rows_of_ids(&footer, &file, "trace_id", &ids, &pages)?;
         Ok((!rows.is_empty()).then_some(Part { segment, footer, rows }))
     }
