@@ -96,7 +96,7 @@ const CEILINGS: [(&str, Work); 4] = [
     ),
     (
         "logs",
-        Work { append: 0.42, flush: 9.87, data: 77.15, parts: 0.0, index: 64.77, rollups: 0.0 },
+        Work { append: 0.42, flush: 7.60, data: 77.50, parts: 0.0, index: 16.12, rollups: 0.0 },
     ),
 ];
 

@@ -9,6 +9,7 @@ use parquet::file::properties::{
 };
 use parquet::schema::types::ColumnPath;
 
+use super::cluster::STRETCH_ROWS;
 use super::labels::PageOptions;
 use crate::dense::column_name;
 
@@ -60,7 +61,7 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_key_value_metadata(Some(metadata));
     if data_set == DataSet::Logs {
-        builder = bodies(builder, level);
+        builder = logs(builder, level);
     }
     for column in schema::columns(data_set) {
         let path = ColumnPath::from(column.name);
@@ -106,8 +107,9 @@ const fn body_zstd_level(level: u32) -> i32 {
     if level == 0 { 1 } else { 6 }
 }
 
-/// Bodies are the most of a log segment, seldom repeat as a whole, and their bounds tell nothing.
-fn bodies(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuilder {
+/// Bodies are the most of a log segment, seldom repeat as a whole, and their bounds tell nothing. A page
+/// of the other columns holds a stretch: the ids of a trace, which lie apart in it, are found again.
+fn logs(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuilder {
     let body = || ColumnPath::from("body");
     let zstd = ZstdLevel::try_new(body_zstd_level(level)).unwrap_or_default();
     builder
@@ -115,5 +117,7 @@ fn bodies(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuild
         .set_column_encoding(body(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
         .set_column_compression(body(), Compression::ZSTD(zstd))
         .set_column_data_page_size_limit(body(), BODY_PAGE_BYTES)
+        .set_data_page_row_count_limit(STRETCH_ROWS)
+        .set_write_batch_size(STRETCH_ROWS)
         .set_column_statistics_enabled(body(), EnabledStatistics::None)
 }
