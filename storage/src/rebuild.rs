@@ -188,7 +188,7 @@ fn with_index(dir: &Path, mut meta: SegmentMeta) -> SegmentMeta {
     if path.exists() {
         match TextIndex::open(&path) {
             Ok(index) if u64::from(index.rows()) == meta.rows => {
-                meta.index_bytes = Some(index.bytes());
+                meta.index_bytes = std::fs::metadata(&path).ok().map(|file| file.len());
             }
             Ok(_) => tracing::warn!(path = %path.display(), "left out: another segment's index"),
             Err(error) => tracing::warn!(%error, "left out"),

@@ -6,7 +6,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampNanosecondType};
 use headrope_analysis::Sketch;
 use headrope_model::rollup::STEPS_NS;
-use headrope_model::{DataSet, schema};
+use headrope_model::{DataSet, RollupSet, schema};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -18,6 +18,11 @@ use super::build;
 use crate::encode::encode;
 use crate::export::Export;
 use crate::segment::{self, combine};
+
+/// Of no entries of a log.
+fn nowhere() -> segment::Origin {
+    segment::Origin { covers: None, data_sets: Vec::new(), rollups: RollupSet::default() }
+}
 
 /// A span as far as roll-ups see it.
 #[derive(Debug, Clone)]
@@ -208,7 +213,7 @@ proptest! {
                 let (sums, count) = found(rollup, std::slice::from_ref(&rows));
                 prop_assert_eq!(count, sums.len(), "a key occurs twice");
                 prop_assert_eq!(&sums, &expected(rollup, &spans));
-                metas.extend(segment::write(dir.path(), rollup, &[&rows]).unwrap());
+                metas.extend(segment::write(dir.path(), rollup, &[&rows], nowhere()).unwrap());
                 all.extend(spans);
             }
             if metas.is_empty() {
@@ -325,7 +330,8 @@ fn what_a_flush_pays() {
             }
             let mut bytes = 0;
             for _ in 0..ROUNDS {
-                bytes = segment::write(dir.path(), rollup, &[&rows]).unwrap().unwrap().bytes;
+                bytes =
+                    segment::write(dir.path(), rollup, &[&rows], nowhere()).unwrap().unwrap().bytes;
             }
             let written = cpu();
             let each = |seconds: f64| seconds * 1e9 / (spans * ROUNDS) as f64;

@@ -75,7 +75,7 @@ pub(super) fn copy(
     let mut tally = Tally::new();
     for input in &inputs {
         tally.add(&Tally::read(input.footer.file_metadata().key_value_metadata()));
-        append(&mut output, input, properties::pages(level))?;
+        append(&mut output, input, properties::pages(data_set, level))?;
     }
     for entry in tally.write() {
         output.append_key_value_metadata(entry);

@@ -38,7 +38,12 @@ fn write(
     data_set: DataSet,
     batches: &[&RecordBatch],
 ) -> Result<Option<SegmentMeta>, StorageError> {
-    super::write(dir, data_set, batches, Origin { covers: None, data_sets: Vec::new(), rollups: RollupSet::default() })
+    super::write(
+        dir,
+        data_set,
+        batches,
+        Origin { covers: None, data_sets: Vec::new(), rollups: RollupSet::default() },
+    )
 }
 
 /// Labels as plain text, everything else as it is.
