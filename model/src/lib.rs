@@ -11,6 +11,7 @@ pub mod id;
 pub mod json;
 pub mod metric;
 pub mod refuse;
+pub mod rollup;
 pub mod schema;
 pub mod semconv;
 pub mod signal;
@@ -18,5 +19,6 @@ pub mod time;
 
 pub use id::{SpanId, TraceId};
 pub use refuse::RefuseReason;
+pub use rollup::RollupSet;
 pub use signal::{DataSet, Signal};
 pub use time::TimeRange;

@@ -41,6 +41,8 @@ pub enum Column {
     Double,
     /// Boolean.
     Bool,
+    /// Bytes.
+    Bytes,
     /// Attribute map: key to canonical JSON text (see [`crate::attr`]).
     Attributes,
     /// List of `{time, name, attributes, dropped_attributes_count}`.
@@ -171,6 +173,71 @@ const METRICS: &[ColumnDef] = &[
     req("attributes", Column::Attributes),
 ];
 
+/// What a roll-up knows of the spans of a row: how many, their durations and their starts.
+const ROLLUP_MEASURES: &[ColumnDef] = &[
+    req("calls", Column::Int),
+    req("total_ns", Column::Int),
+    req("min_ns", Column::Int),
+    req("max_ns", Column::Int),
+    req("first_start", Column::Time),
+    req("last_start", Column::Time),
+    req("sketch", Column::Bytes),
+];
+
+/// What every roll-up tells spans apart by, besides its labels.
+const ROLLUP_STEP: &[ColumnDef] =
+    &[req("step_ns", Column::Int), req("time", Column::Time), req("is_root", Column::Bool)];
+
+/// Labels of spans that a roll-up tells them apart by; empty for other data sets. The same columns
+/// as those of spans.
+#[must_use]
+pub const fn dimensions(data_set: DataSet) -> &'static [ColumnDef] {
+    const OPERATION: &[ColumnDef] = &[
+        req("service_name", Column::Label),
+        req("name", Column::Label),
+        req("kind", Column::Label),
+        req("status_code", Column::Label),
+    ];
+    const SERVICE: &[ColumnDef] = &[
+        req("service_name", Column::Label),
+        opt("service_namespace", Column::Label),
+        opt("service_version", Column::Label),
+        opt("service_instance_id", Column::Label),
+        opt("deployment_environment_name", Column::Label),
+        opt("host_name", Column::Label),
+        opt("telemetry_sdk_language", Column::Label),
+        req("kind", Column::Label),
+        req("status_code", Column::Label),
+    ];
+    const STATEMENT: &[ColumnDef] = &[
+        req("service_name", Column::Label),
+        opt("db_system_name", Column::Label),
+        opt("db_namespace", Column::Label),
+        opt("db_collection_name", Column::Label),
+        opt("db_operation_name", Column::Label),
+        opt("db_query_summary", Column::Label),
+        opt("db_query_text", Column::Label),
+        opt("server_address", Column::Label),
+        req("kind", Column::Label),
+        req("status_code", Column::Label),
+    ];
+    match data_set {
+        DataSet::OperationRollup => OPERATION,
+        DataSet::ServiceRollup => SERVICE,
+        DataSet::StatementRollup => STATEMENT,
+        _ => &[],
+    }
+}
+
+/// The label that spans must have to be counted by a roll-up; `None` if it counts all.
+#[must_use]
+pub const fn required_label(rollup: DataSet) -> Option<&'static str> {
+    match rollup {
+        DataSet::StatementRollup => Some("db_system_name"),
+        _ => None,
+    }
+}
+
 fn promoted(p: &Promoted) -> ColumnDef {
     let column = match p.kind {
         Kind::Text => Column::Label,
@@ -187,6 +254,9 @@ pub fn columns(data_set: DataSet) -> Vec<ColumnDef> {
         DataSet::TraceParts => return TRACE_PARTS.to_vec(),
         DataSet::Logs => LOGS.to_vec(),
         DataSet::Metrics => METRICS.to_vec(),
+        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => {
+            return [ROLLUP_STEP, dimensions(data_set), ROLLUP_MEASURES].concat();
+        }
     };
     all.extend_from_slice(SCOPE_AND_RESOURCE);
     all.extend(semconv::RESOURCE.iter().map(promoted));
@@ -201,7 +271,11 @@ pub fn columns(data_set: DataSet) -> Vec<ColumnDef> {
 pub const fn time_column(data_set: DataSet) -> &'static str {
     match data_set {
         DataSet::Spans | DataSet::TraceParts => "start_time",
-        DataSet::Logs | DataSet::Metrics => "time",
+        DataSet::Logs
+        | DataSet::Metrics
+        | DataSet::OperationRollup
+        | DataSet::ServiceRollup
+        | DataSet::StatementRollup => "time",
     }
 }
 
@@ -213,6 +287,38 @@ pub const fn sort_columns(data_set: DataSet) -> &'static [&'static str] {
         DataSet::TraceParts => &["trace_id"],
         DataSet::Logs => &["time"],
         DataSet::Metrics => &["name", "series_id", "time"],
+        DataSet::OperationRollup => {
+            &["step_ns", "time", "service_name", "name", "kind", "status_code", "is_root"]
+        }
+        DataSet::ServiceRollup => &[
+            "step_ns",
+            "time",
+            "service_name",
+            "service_namespace",
+            "service_version",
+            "service_instance_id",
+            "deployment_environment_name",
+            "host_name",
+            "telemetry_sdk_language",
+            "kind",
+            "status_code",
+            "is_root",
+        ],
+        DataSet::StatementRollup => &[
+            "step_ns",
+            "time",
+            "service_name",
+            "db_system_name",
+            "db_namespace",
+            "db_collection_name",
+            "db_operation_name",
+            "db_query_summary",
+            "db_query_text",
+            "server_address",
+            "kind",
+            "status_code",
+            "is_root",
+        ],
     }
 }
 
@@ -320,6 +426,7 @@ fn stored_type(column: Column) -> DataType {
         Column::Double => DataType::Float64,
         Column::Bool => DataType::Boolean,
         Column::Attributes => attribute_map(stored_attribute_entry()),
+        Column::Bytes => DataType::Binary,
         Column::Events => list(DataType::Struct(event_fields())),
         Column::Links => list(DataType::Struct(link_fields())),
         Column::UIntList => list(DataType::UInt64),
@@ -341,16 +448,16 @@ fn schema_of(data_set: DataSet, to_type: impl Fn(Column) -> DataType) -> SchemaR
 /// Schema of live batches and of the Parquet writer's input.
 #[must_use]
 pub fn stored(data_set: DataSet) -> SchemaRef {
-    static ALL: LazyLock<[SchemaRef; 4]> =
+    static ALL: LazyLock<[SchemaRef; DataSet::COUNT]> =
         LazyLock::new(|| DataSet::ALL.map(|d| schema_of(d, stored_type)));
-    Arc::clone(pick(&ALL, data_set))
+    Arc::clone(&ALL[data_set.slot()])
 }
 
 /// Schema a scan yields before ids become text: as stored, with `Utf8View` for every text column and
 /// plain text in attribute maps.
 #[must_use]
 pub fn scanned(data_set: DataSet) -> SchemaRef {
-    static ALL: LazyLock<[SchemaRef; 4]> = LazyLock::new(|| {
+    static ALL: LazyLock<[SchemaRef; DataSet::COUNT]> = LazyLock::new(|| {
         DataSet::ALL.map(|d| {
             schema_of(d, |c| match c {
                 Column::Label | Column::Text => DataType::Utf8View,
@@ -359,13 +466,13 @@ pub fn scanned(data_set: DataSet) -> SchemaRef {
             })
         })
     });
-    Arc::clone(pick(&ALL, data_set))
+    Arc::clone(&ALL[data_set.slot()])
 }
 
 /// Schema SQL sees: text is `Utf8View`, ids are hex text.
 #[must_use]
 pub fn query(data_set: DataSet) -> SchemaRef {
-    static ALL: LazyLock<[SchemaRef; 4]> = LazyLock::new(|| {
+    static ALL: LazyLock<[SchemaRef; DataSet::COUNT]> = LazyLock::new(|| {
         DataSet::ALL.map(|d| {
             schema_of(d, |c| match c {
                 Column::Label | Column::Text | Column::TraceId | Column::SpanId => {
@@ -376,17 +483,7 @@ pub fn query(data_set: DataSet) -> SchemaRef {
             })
         })
     });
-    Arc::clone(pick(&ALL, data_set))
-}
-
-fn pick(all: &[SchemaRef; 4], data_set: DataSet) -> &SchemaRef {
-    let [spans, parts, logs, metrics] = all;
-    match data_set {
-        DataSet::Spans => spans,
-        DataSet::TraceParts => parts,
-        DataSet::Logs => logs,
-        DataSet::Metrics => metrics,
-    }
+    Arc::clone(&ALL[data_set.slot()])
 }
 
 #[cfg(test)]
@@ -403,6 +500,11 @@ mod tests {
             assert!(stored(d).index_of(time_column(d)).is_ok());
             for c in sort_columns(d) {
                 assert!(stored(d).index_of(c).is_ok(), "{d} {c}");
+            }
+            assert_eq!(DataSet::ALL[d.slot()], d);
+            for c in dimensions(d) {
+                assert!(columns(DataSet::Spans).contains(c), "{d} {}", c.name);
+                assert!(sort_columns(d).contains(&c.name), "{d} {}", c.name);
             }
         }
     }

@@ -76,11 +76,30 @@ pub enum DataSet {
     Logs,
     /// One row per metric data point.
     Metrics,
+    /// Spans of a step of time summed up by operation.
+    OperationRollup,
+    /// Spans of a step of time summed up by service instance.
+    ServiceRollup,
+    /// Calls of databases in a step of time summed up by statement.
+    StatementRollup,
 }
 
 impl DataSet {
     /// All data sets, in the order used everywhere.
-    pub const ALL: [Self; 4] = [Self::Spans, Self::TraceParts, Self::Logs, Self::Metrics];
+    pub const ALL: [Self; 7] = [
+        Self::Spans,
+        Self::TraceParts,
+        Self::Logs,
+        Self::Metrics,
+        Self::OperationRollup,
+        Self::ServiceRollup,
+        Self::StatementRollup,
+    ];
+    /// The data sets that sum spans up.
+    pub const ROLLUPS: [Self; 3] =
+        [Self::OperationRollup, Self::ServiceRollup, Self::StatementRollup];
+    /// Number of data sets.
+    pub const COUNT: usize = Self::ALL.len();
 
     /// Stable name, used in file names, the catalog and SQL.
     #[must_use]
@@ -90,7 +109,22 @@ impl DataSet {
             Self::TraceParts => "trace_parts",
             Self::Logs => "logs",
             Self::Metrics => "metrics",
+            Self::OperationRollup => "operation_rollup",
+            Self::ServiceRollup => "service_rollup",
+            Self::StatementRollup => "statement_rollup",
         }
+    }
+
+    /// Place in [`DataSet::ALL`].
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self as usize
+    }
+
+    /// Whether its rows sum up spans.
+    #[must_use]
+    pub const fn is_rollup(self) -> bool {
+        matches!(self, Self::OperationRollup | Self::ServiceRollup | Self::StatementRollup)
     }
 
     /// Inverse of [`DataSet::name`].

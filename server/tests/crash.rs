@@ -29,11 +29,12 @@ use crash_loop::ledger::Ledger;
 use crash_loop::load::{self, End};
 
 /// Fail points that must exist, one at each step that orders writing, committing and deleting.
-const FAIL_POINTS: [&str; 12] = [
+const FAIL_POINTS: [&str; 13] = [
     "log.before_write",
     "log.after_write",
     "log.after_sync",
     "flush.before_segments",
+    "flush.after_rollup",
     "flush.after_spans",
     "flush.before_commit",
     "flush.after_commit",

@@ -85,7 +85,7 @@ pub async fn backup(dir: &Path, to: &Path) -> Result<Backup, StorageError> {
     let _lock = files::lock(dir)?;
     prepare(to)?;
     let catalog = Catalog::open(&dir.join(CATALOG), true).await?;
-    let (watermark, metas) = catalog.load().await?;
+    let (watermark, metas, _) = catalog.load().await?;
     catalog.copy_to(&to.join(CATALOG)).await?;
     catalog.close().await;
     let segments_dir = dir.join("segments");
@@ -183,7 +183,8 @@ async fn load(dir: &Path) -> Result<(u64, Vec<SegmentMeta>), StorageError> {
     let catalog = Catalog::open(&dir.join(CATALOG), true).await?;
     let loaded = catalog.load().await;
     catalog.close().await;
-    loaded
+    let (watermark, metas, _) = loaded?;
+    Ok((watermark, metas))
 }
 
 fn check_empty(dir: &Path) -> Result<(), StorageError> {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use headrope_model::DataSet;
+use headrope_model::{DataSet, RollupSet};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
@@ -13,7 +13,7 @@ use sqlx::{Column as _, Row as _, Sqlite, Transaction, TypeInfo as _, ValueRef a
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::StorageError;
-use crate::snapshot::SegmentMeta;
+use crate::snapshot::{Horizons, SegmentMeta};
 
 /// What makes the tables of each version out of those of the one before; the last is the current one.
 const STEPS: &[&str] = &[
@@ -39,6 +39,12 @@ ALTER TABLE segment ADD COLUMN checksum INTEGER;
 ALTER TABLE segment ADD COLUMN covers TEXT;
 ALTER TABLE watermark ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 2;
+",
+    // Roll-ups: which count a segment's spans, and up to when rows were dropped.
+    "
+ALTER TABLE segment ADD COLUMN rollups INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE horizon (data_set TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT;
+PRAGMA user_version = 3;
 ",
 ];
 
@@ -91,11 +97,11 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// The watermark and every segment, oldest first.
+    /// The watermark, every segment, oldest first, and up to when rows were dropped.
     ///
     /// # Errors
     /// [`StorageError::Corrupt`] when the rows are not those that were committed.
-    pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>), StorageError> {
+    pub(crate) async fn load(&self) -> Result<(u64, Vec<SegmentMeta>, Horizons), StorageError> {
         let mut tx = self.pool.begin().await?;
         let wanted: i64 =
             sqlx::query_scalar("SELECT digest FROM watermark").fetch_one(&mut *tx).await?;
@@ -106,8 +112,12 @@ impl Catalog {
         let rows =
             sqlx::query("SELECT * FROM segment ORDER BY min_time, id").fetch_all(&mut *tx).await?;
         let segments = rows.iter().map(decode).collect::<Result<_, _>>()?;
+        let mut horizons = Horizons::default();
+        for row in sqlx::query("SELECT * FROM horizon").fetch_all(&mut *tx).await? {
+            horizons.rise(data_set(&row)?, row.try_get("time")?);
+        }
         drop(tx);
-        Ok((self.watermark().await?, segments))
+        Ok((self.watermark().await?, segments, horizons))
     }
 
     /// Sequence number of the last log entry whose rows are in segments.
@@ -146,7 +156,35 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// Replaces segments by others (a merge) or by nothing (retention), together.
+    /// Removes segments past their limits, and notes up to when rows were dropped, together.
+    pub(crate) async fn expire(
+        &self,
+        old: &[String],
+        up_to: &[(DataSet, i64)],
+    ) -> Result<(), StorageError> {
+        let mut tx = self.pool.begin().await?;
+        let (_, mut digest) = state(&mut tx).await?;
+        for id in old {
+            digest ^= row(&mut tx, id).await?;
+            sqlx::query("DELETE FROM segment WHERE id = ?").bind(id).execute(&mut *tx).await?;
+        }
+        for (data_set, time) in up_to {
+            digest ^= horizon(&mut tx, *data_set).await?;
+            sqlx::query(
+                "INSERT INTO horizon VALUES (?, ?) \
+                 ON CONFLICT (data_set) DO UPDATE SET time = max(time, excluded.time)",
+            )
+            .bind(data_set.name())
+            .bind(time)
+            .execute(&mut *tx)
+            .await?;
+            digest ^= horizon(&mut tx, *data_set).await?;
+        }
+        set_digest(&mut tx, digest).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Replaces segments by others (a merge), together.
     ///
     /// # Errors
     /// Also when one of `old` is not listed: then memory and catalog disagree, and going on would store
@@ -210,7 +248,8 @@ fn row_hash(row: &SqliteRow) -> Result<u64, sqlx::Error> {
 /// checksums of its own; without this a flipped bit would pass for a segment's row count.
 async fn digest(tx: &mut Transaction<'_, Sqlite>) -> Result<u64, StorageError> {
     let (seq, _) = state(tx).await?;
-    let rows = sqlx::query("SELECT * FROM segment").fetch_all(&mut **tx).await?;
+    let mut rows = sqlx::query("SELECT * FROM segment").fetch_all(&mut **tx).await?;
+    rows.extend(sqlx::query("SELECT * FROM horizon").fetch_all(&mut **tx).await?);
     let hashes = rows.iter().map(row_hash).collect::<Result<Vec<_>, _>>()?;
     Ok(hashes.into_iter().fold(watermark_hash(seq), |all, one| all ^ one))
 }
@@ -237,6 +276,15 @@ async fn row(tx: &mut Transaction<'_, Sqlite>, id: &str) -> Result<u64, StorageE
     Ok(row_hash(&row)?)
 }
 
+/// The hash of a data set's horizon, 0 without one.
+async fn horizon(tx: &mut Transaction<'_, Sqlite>, of: DataSet) -> Result<u64, StorageError> {
+    let row = sqlx::query("SELECT * FROM horizon WHERE data_set = ?")
+        .bind(of.name())
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.as_ref().map(row_hash).transpose()?.unwrap_or_default())
+}
+
 /// Lists a segment; returns the hash of its row.
 async fn insert(
     tx: &mut Transaction<'_, Sqlite>,
@@ -244,7 +292,8 @@ async fn insert(
 ) -> Result<u64, StorageError> {
     let services = segment.services.as_ref().map(|names| names.join("\n"));
     let sql = "INSERT INTO segment (id, data_set, level, rows, bytes, min_time, max_time, \
-               services, index_bytes, checksum, covers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               services, index_bytes, checksum, covers, rollups) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(&segment.id)
         .bind(segment.data_set.name())
@@ -257,21 +306,25 @@ async fn insert(
         .bind(segment.index_bytes.map(u64::cast_signed))
         .bind(segment.checksum.map(i64::from))
         .bind(segment.covers.as_ref().map(ToString::to_string))
+        .bind(i64::from(segment.rollups.bits()))
         .execute(&mut **tx)
         .await?;
     row(tx, &segment.id).await
 }
 
-fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
+fn data_set(row: &SqliteRow) -> Result<DataSet, StorageError> {
     let name: String = row.try_get("data_set")?;
-    let data_set = DataSet::from_name(&name)
-        .ok_or_else(|| sqlx::Error::Decode(format!("unknown data set {name:?}").into()))?;
+    let unknown = || sqlx::Error::Decode(format!("unknown data set {name:?}").into());
+    Ok(DataSet::from_name(&name).ok_or_else(unknown)?)
+}
+
+fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
     let services: Option<String> = row.try_get("services")?;
     let covers: Option<String> = row.try_get("covers")?;
     let covers = covers.map(|text| text.parse()).transpose();
     Ok(SegmentMeta {
         id: row.try_get("id")?,
-        data_set,
+        data_set: data_set(row)?,
         level: row.try_get("level")?,
         rows: row.try_get::<i64, _>("rows")?.cast_unsigned(),
         bytes: row.try_get::<i64, _>("bytes")?.cast_unsigned(),
@@ -281,6 +334,7 @@ fn decode(row: &SqliteRow) -> Result<SegmentMeta, StorageError> {
         index_bytes: row.try_get::<Option<i64>, _>("index_bytes")?.map(i64::cast_unsigned),
         checksum: row.try_get("checksum")?,
         covers: covers.map_err(|e: String| sqlx::Error::Decode(e.into()))?,
+        rollups: RollupSet::from_bits(row.try_get("rollups")?),
     })
 }
 
@@ -302,6 +356,7 @@ mod tests {
             index_bytes: Some(3),
             checksum: Some(u32::MAX),
             covers: Some(Covers::range(1, 9)),
+            rollups: RollupSet::default().with(DataSet::OperationRollup),
         }
     }
 
@@ -318,7 +373,9 @@ mod tests {
         pool.close().await;
         for _ in 0..2 {
             let catalog = Catalog::open(&path, true).await.unwrap();
-            let (seq, metas) = catalog.load().await.unwrap();
+            let (seq, metas, horizons) = catalog.load().await.unwrap();
+            assert_eq!(horizons, Horizons::default());
+            assert_eq!(metas[0].rollups, RollupSet::default());
             assert_eq!((seq, metas.len()), (6, 1));
             assert_eq!((metas[0].rows, metas[0].checksum, &metas[0].covers), (5, None, &None));
             catalog.close().await;
@@ -334,7 +391,12 @@ mod tests {
         let catalog = Catalog::open(&path, false).await.unwrap();
         catalog.publish(&[meta("a"), meta("b")], 9).await.unwrap();
         catalog.replace(&["a".to_owned()], &[meta("c")]).await.unwrap();
-        let want = (9, vec![meta("b"), meta("c")]);
+        catalog.expire(&[], &[(DataSet::Spans, 7), (DataSet::Logs, 1)]).await.unwrap();
+        catalog.expire(&[], &[(DataSet::Spans, 5)]).await.unwrap();
+        let mut horizons = Horizons::default();
+        horizons.rise(DataSet::Spans, 7);
+        horizons.rise(DataSet::Logs, 1);
+        let want = (9, vec![meta("b"), meta("c")], horizons);
         assert_eq!(catalog.load().await.unwrap(), want);
         // A merge whose inputs are not listed any more must not list its output.
         let gone = catalog.replace(&["a".to_owned()], &[meta("d")]).await;
@@ -345,6 +407,7 @@ mod tests {
             "UPDATE segment SET services = 'c' WHERE id = 'b'",
             "UPDATE watermark SET seq = 8",
             "DELETE FROM segment WHERE id = 'c'",
+            "UPDATE horizon SET time = 6 WHERE data_set = 'spans'",
         ] {
             let mut tx = catalog.pool.begin().await.unwrap();
             sqlx::raw_sql(damage).execute(&mut *tx).await.unwrap();

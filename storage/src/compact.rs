@@ -17,17 +17,32 @@ use crate::{failpoint, segment};
 /// Length of the windows that merges do not cross.
 const WINDOW_NS: i64 = 24 * NANOS_PER_HOUR;
 
+/// The same for roll-ups: little data, kept for long.
+const ROLLUP_WINDOW_NS: i64 = 10 * WINDOW_NS;
+/// Segments of roll-ups of one level that are merged, at most. Small, as a question reads all of them: each
+/// merge makes rows fewer.
+const ROLLUP_FAN_IN: usize = 4;
+
+const fn window_ns(data_set: DataSet) -> i64 {
+    if data_set.is_rollup() { ROLLUP_WINDOW_NS } else { WINDOW_NS }
+}
+
 /// How much a merge gives way to other threads (as `nice`): nobody waits for it.
 const NICENESS: i32 = 15;
 
 /// The segments to merge next, oldest first; empty when no merge is due. Pure.
 pub(crate) fn plan(config: &StorageConfig, segments: &[SegmentMeta]) -> Vec<SegmentMeta> {
-    let mut groups: BTreeMap<(u32, i64), Vec<&SegmentMeta>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<&SegmentMeta>> = BTreeMap::new();
     for meta in segments {
-        let window = meta.min_time.div_euclid(WINDOW_NS);
-        groups.entry((meta.level, window)).or_default().push(meta);
+        let window = meta.min_time.div_euclid(window_ns(meta.data_set));
+        // Spans that a roll-up counts and spans that it does not count stay apart: of a segment it
+        // counts all or none.
+        groups.entry((meta.level, window, meta.rollups)).or_default().push(meta);
     }
     for group in groups.values() {
+        let rollup = group.first().is_some_and(|m| m.data_set.is_rollup());
+        let fan_in = config.compact_fan_in.max(2);
+        let fan_in = if rollup { fan_in.min(ROLLUP_FAN_IN) } else { fan_in };
         let mut rows = 0;
         let fitting: Vec<SegmentMeta> = group
             .iter()
@@ -35,10 +50,10 @@ pub(crate) fn plan(config: &StorageConfig, segments: &[SegmentMeta]) -> Vec<Segm
                 rows += meta.rows;
                 rows <= config.compact_max_rows
             })
-            .take(config.compact_fan_in.max(2) * 2)
+            .take(fan_in * 2)
             .map(|meta| (*meta).clone())
             .collect();
-        if fitting.len() >= config.compact_fan_in.max(2) {
+        if fitting.len() >= fan_in {
             return fitting;
         }
     }
@@ -124,6 +139,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use headrope_model::RollupSet;
 
     fn meta(id: u32, level: u32, rows: u64, min_time: i64) -> SegmentMeta {
         SegmentMeta {
@@ -138,6 +154,7 @@ mod tests {
             index_bytes: None,
             checksum: None,
             covers: None,
+            rollups: RollupSet::default(),
         }
     }
 
@@ -152,6 +169,12 @@ mod tests {
         let due = [meta(1, 0, 40, 0), meta(2, 0, 30, 1), meta(3, 0, 30, 2), meta(4, 0, 30, 3)];
         let ids: Vec<_> = plan(&config, &due).into_iter().map(|m| m.id).collect();
         assert_eq!(ids, ["1", "2", "3"]);
+        let counted = |m: SegmentMeta| SegmentMeta {
+            rollups: RollupSet::default().with(DataSet::ServiceRollup),
+            ..m
+        };
+        let mixed = [meta(1, 0, 10, 0), counted(meta(2, 0, 10, 1)), meta(3, 0, 10, 2)];
+        assert!(plan(&config, &mixed).is_empty());
         let full = [meta(1, 2, 90, 0), meta(2, 2, 90, 1), meta(3, 2, 90, 2)];
         assert!(plan(&config, &full).is_empty());
     }

@@ -45,6 +45,9 @@ pub struct StorageConfig {
     pub retain_logs_bytes: Option<u64>,
     /// As `retain_traces_bytes`, for metrics.
     pub retain_metrics_bytes: Option<u64>,
+    /// As `retain_traces`, for roll-ups. Questions about spans use them only where the spans are still
+    /// there; older ones are seen through the views of the roll-ups.
+    pub retain_rollups: Option<Duration>,
     /// Free bytes on the disk under which new requests are refused.
     pub min_free_bytes: u64,
 }
@@ -68,6 +71,7 @@ impl StorageConfig {
             retain_traces_bytes: None,
             retain_logs_bytes: None,
             retain_metrics_bytes: None,
+            retain_rollups: Some(Duration::from_secs(400 * 86_400)),
             min_free_bytes: 512 << 20,
         }
     }

@@ -92,10 +92,10 @@ impl Engine {
         let in_use = !files::list(&segments_dir, "parquet")?.is_empty();
         let catalog = Catalog::open(&config.data_dir.join("catalog.sqlite"), in_use).await?;
         files::sync_dir(&config.data_dir)?;
-        let (watermark, metas) = catalog.load().await?;
+        let (watermark, metas, horizons) = catalog.load().await?;
         recover::check_segments(&segments_dir, &metas)?;
         let swept = recover::sweep(&segments_dir, &metas)?;
-        let state = State::new(&segments_dir, watermark, metas);
+        let state = State::new(&segments_dir, watermark, metas, horizons);
         let budget = Arc::new(Budget::new(config.memory_budget_bytes));
         let shared = Shared {
             config,

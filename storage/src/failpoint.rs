@@ -11,6 +11,7 @@ pub const NAMES: &[&str] = &[
     "log.after_write",
     "log.after_sync",
     "flush.before_segments",
+    "flush.after_rollup",
     "flush.after_spans",
     "flush.before_commit",
     "flush.after_commit",

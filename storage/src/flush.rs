@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use headrope_model::DataSet;
+use arrow::array::RecordBatch;
+use headrope_model::{DataSet, RollupSet};
 
 use crate::covers::Covers;
 use crate::error::StorageError;
@@ -14,7 +15,7 @@ use crate::segment::Origin;
 use crate::shared::Shared;
 use crate::snapshot::SegmentMeta;
 use crate::state::Cut;
-use crate::{backlog, failpoint, files, log, segment};
+use crate::{backlog, failpoint, files, log, rollup, segment};
 
 /// How much a flush gives way to other threads (as `nice`). It must keep up with what comes in, or
 /// the memory budget refuses requests, so it gives way less than a merge.
@@ -72,35 +73,68 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Writes one segment per data set that has rows.
+/// Writes one segment per data set that has rows, and the roll-ups of spans.
 async fn write(shared: &Arc<Shared>, cut: Cut) -> Result<Vec<SegmentMeta>, StorageError> {
     failpoint::hit("flush.before_segments");
     let dir = shared.segments_dir.clone();
     shared
         .aside("flush", NICENESS, move || {
-            let with_rows = cut.batches.iter().filter(|(_, batches)| !batches.is_empty());
-            let origin = Origin {
-                covers: Some(Covers::range(cut.first_seq, cut.seq)),
-                data_sets: with_rows.map(|(data_set, _)| *data_set).collect(),
-            };
             let mut metas = Vec::new();
-            for (data_set, batches) in cut.batches {
-                let batches: Vec<_> = batches.iter().map(|b| &b.batch).collect();
-                match segment::write(&dir, data_set, &batches, origin.clone()) {
-                    Ok(meta) => metas.extend(meta),
-                    Err(error) => {
-                        // On a full disk the next attempt needs the room.
-                        discard(&dir, &metas);
-                        return Err(error);
-                    }
-                }
-                if data_set == DataSet::Spans {
-                    failpoint::hit("flush.after_spans");
+            match write_all(&dir, &cut, &mut metas) {
+                Ok(()) => Ok(metas),
+                Err(error) => {
+                    // On a full disk the next attempt needs the room.
+                    discard(&dir, &metas);
+                    Err(error)
                 }
             }
-            Ok(metas)
         })
         .await
+}
+
+fn write_all(dir: &Path, cut: &Cut, metas: &mut Vec<SegmentMeta>) -> Result<(), StorageError> {
+    let spans = cut.batches.iter().filter(|(data_set, _)| *data_set == DataSet::Spans);
+    let spans: Vec<_> = spans.flat_map(|(_, batches)| batches).map(|b| &b.batch).collect();
+    let rollups = rollups(&spans)?;
+    let with_rows = cut.batches.iter().filter(|(_, batches)| !batches.is_empty());
+    let sums = rollups.iter().filter(|(_, rows)| rows.num_rows() > 0);
+    let data_sets = with_rows.map(|(d, _)| *d).chain(sums.map(|(rollup, _)| *rollup)).collect();
+    let covers = Some(Covers::range(cut.first_seq, cut.seq));
+    let origin = Origin { covers, data_sets, rollups: RollupSet::default() };
+    let counted = rollups.iter().fold(RollupSet::default(), |all, (rollup, _)| all.with(*rollup));
+    for (data_set, batches) in &cut.batches {
+        let batches: Vec<_> = batches.iter().map(|b| &b.batch).collect();
+        let mut origin = origin.clone();
+        if *data_set == DataSet::Spans {
+            origin.rollups = counted;
+        }
+        metas.extend(segment::write(dir, *data_set, &batches, origin)?);
+        if *data_set == DataSet::Spans {
+            failpoint::hit("flush.after_spans");
+        }
+    }
+    for (rollup, rows) in rollups {
+        metas.extend(segment::write(dir, rollup, &[&rows], origin.clone())?);
+        failpoint::hit("flush.after_rollup");
+    }
+    Ok(())
+}
+
+/// The roll-ups of spans. One that cannot be made is left out: questions then read the spans.
+fn rollups(spans: &[&RecordBatch]) -> Result<Vec<(DataSet, RecordBatch)>, StorageError> {
+    let mut all = Vec::new();
+    if spans.is_empty() {
+        return Ok(all);
+    }
+    for rollup in DataSet::ROLLUPS {
+        match rollup::build(rollup, spans)? {
+            Some(rows) => all.push((rollup, rows)),
+            None => {
+                tracing::info!(%rollup, "too many groups to sum up: the spans are not rolled up");
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Removes segments that were written but not published.

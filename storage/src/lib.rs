@@ -13,7 +13,7 @@
 //! A [`Snapshot`] is the segments of one catalog version plus the live rows above its watermark:
 //! every acknowledged row exactly once. Reading order: [`engine`] (what callers use), `log` (the
 //! durable frames), `backlog`, `live`, `flush` (the only place that orders seal, write, sync, commit, trim),
-//! `catalog`, `segment`, `compact`, `retention`.
+//! `catalog`, `segment`, `rollup`, `compact`, `retention`.
 #![forbid(unsafe_code)]
 
 mod background;
@@ -43,6 +43,7 @@ mod pack;
 mod rebuild;
 mod recover;
 mod retention;
+mod rollup;
 mod segment;
 mod shared;
 pub mod snapshot;

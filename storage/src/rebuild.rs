@@ -16,7 +16,8 @@
 
 use std::path::{Path, PathBuf};
 
-use headrope_model::DataSet;
+use headrope_model::time::NANOS_PER_HOUR;
+use headrope_model::{DataSet, RollupSet};
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use crate::catalog::Catalog;
@@ -78,6 +79,7 @@ pub async fn rebuild_catalog(dir: &Path) -> Result<Rebuilt, StorageError> {
     remove_catalog(&new)?;
     let catalog = Catalog::open(&new, false).await?;
     catalog.publish(&metas, watermark).await?;
+    catalog.expire(&[], &horizons(&metas)).await?;
     catalog.close().await;
     let old = move_away(dir)?;
     let path = dir.join("catalog.sqlite");
@@ -87,6 +89,22 @@ pub async fn rebuild_catalog(dir: &Path) -> Result<Rebuilt, StorageError> {
     let left_out =
         left_out.iter().map(|f| segment::paths(&segments_dir, f.meta.data_set, &f.meta.id).0);
     Ok(Rebuilt { listed: metas.len(), left_out: left_out.collect(), watermark, old })
+}
+
+/// Up to when roll-ups may count spans that are gone: retention drops spans before their roll-ups, and
+/// only the lost catalog knew up to when. Pure.
+fn horizons(metas: &[SegmentMeta]) -> Vec<(DataSet, i64)> {
+    let spans = metas.iter().filter(|meta| meta.data_set == DataSet::Spans);
+    let spans = Covers::union(spans.filter_map(|meta| meta.covers.clone()));
+    let sums = || metas.iter().filter(|meta| meta.data_set.is_rollup());
+    let gone = |meta: &SegmentMeta| meta.covers.as_ref().is_none_or(|c| !spans.contains(c));
+    if !sums().any(gone) {
+        return Vec::new();
+    }
+    // The longest step that begins at the latest time ends a day later.
+    let day = 24 * NANOS_PER_HOUR;
+    let latest = sums().map(|meta| meta.max_time.saturating_add(day)).max();
+    latest.map(|time| (DataSet::Spans, time)).into_iter().collect()
 }
 
 /// Names of a catalog's files besides its own.
@@ -153,6 +171,7 @@ fn read(path: &Path) -> Result<Found, StorageError> {
         index_bytes: None,
         checksum: Some(sums.crc()),
         covers: label.covers.clone(),
+        rollups: RollupSet::from_bits(label.rollups),
     };
     let dir = path.parent().unwrap_or(Path::new("."));
     if segment::paths(dir, meta.data_set, &meta.id).0 != path {
@@ -169,7 +188,7 @@ fn with_index(dir: &Path, mut meta: SegmentMeta) -> SegmentMeta {
     if path.exists() {
         match TextIndex::open(&path) {
             Ok(index) if u64::from(index.rows()) == meta.rows => {
-                meta.index_bytes = Some(index.bytes());
+                meta.index_bytes = std::fs::metadata(&path).ok().map(|file| file.len());
             }
             Ok(_) => tracing::warn!(path = %path.display(), "left out: another segment's index"),
             Err(error) => tracing::warn!(%error, "left out"),
@@ -246,6 +265,7 @@ mod tests {
             index_bytes: None,
             checksum: None,
             covers: Some(covers.clone()),
+            rollups: RollupSet::default(),
         };
         Found { meta, covers, flush: flush.to_vec() }
     }

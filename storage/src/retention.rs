@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headrope_model::DataSet;
-use headrope_model::time::now_ns;
+use headrope_model::time::{NANOS_PER_MINUTE, now_ns};
 
 use crate::config::StorageConfig;
 use crate::error::StorageError;
@@ -22,6 +22,9 @@ fn age(config: &StorageConfig, data_set: DataSet) -> Option<Duration> {
         DataSet::Spans | DataSet::TraceParts => config.retain_traces,
         DataSet::Logs => config.retain_logs,
         DataSet::Metrics => config.retain_metrics,
+        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => {
+            config.retain_rollups
+        }
     }
 }
 
@@ -34,18 +37,24 @@ const fn room(config: &StorageConfig, data_set: DataSet) -> Option<u64> {
         DataSet::Spans | DataSet::TraceParts => config.retain_traces_bytes,
         DataSet::Logs => config.retain_logs_bytes,
         DataSet::Metrics => config.retain_metrics_bytes,
+        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => None,
     }
 }
 
 /// The segments to drop: whose newest row is older than the limit, and of what is left the oldest, until
 /// each signal has the room it may take. Pure.
-pub(crate) fn plan(config: &StorageConfig, now: i64, segments: &[SegmentMeta]) -> Vec<String> {
+pub(crate) fn plan<'a>(
+    config: &StorageConfig,
+    now: i64,
+    segments: &'a [SegmentMeta],
+) -> Vec<&'a SegmentMeta> {
     let mut dropped = too_old(config, now, segments);
     for data_sets in SHARES {
         let limit = data_sets.first().and_then(|data_set| room(config, *data_set));
         let Some(limit) = limit else { continue };
-        let of_signal =
-            |meta: &&SegmentMeta| data_sets.contains(&meta.data_set) && !dropped.contains(&meta.id);
+        let of_signal = |meta: &&SegmentMeta| {
+            data_sets.contains(&meta.data_set) && !dropped.iter().any(|d| d.id == meta.id)
+        };
         let mut kept: Vec<_> = segments.iter().filter(of_signal).collect();
         kept.sort_by_key(|meta| (meta.max_time, &meta.id));
         let size = |meta: &SegmentMeta| meta.bytes + meta.index_bytes.unwrap_or(0);
@@ -55,20 +64,36 @@ pub(crate) fn plan(config: &StorageConfig, now: i64, segments: &[SegmentMeta]) -
                 break;
             }
             total -= size(meta);
-            dropped.push(meta.id.clone());
+            dropped.push(meta);
         }
     }
     dropped
 }
 
-fn too_old(config: &StorageConfig, now: i64, segments: &[SegmentMeta]) -> Vec<String> {
+fn too_old<'a>(
+    config: &StorageConfig,
+    now: i64,
+    segments: &'a [SegmentMeta],
+) -> Vec<&'a SegmentMeta> {
     let expired = |meta: &&SegmentMeta| {
         age(config, meta.data_set).is_some_and(|age| {
             let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
             meta.max_time < now.saturating_sub(age)
         })
     };
-    segments.iter().filter(expired).map(|meta| meta.id.clone()).collect()
+    segments.iter().filter(expired).collect()
+}
+
+/// The latest time of a row that goes, for each data set of which some do. Pure.
+fn horizons(expired: &[&SegmentMeta]) -> Vec<(DataSet, i64)> {
+    let mut all = Vec::new();
+    for data_set in DataSet::ALL {
+        // A roll-up's time is the start of a step: of its shortest, or there would be a later one.
+        let length = if data_set.is_rollup() { NANOS_PER_MINUTE - 1 } else { 0 };
+        let of = expired.iter().filter(|m| m.data_set == data_set).map(|m| m.max_time);
+        all.extend(of.max().map(|time| (data_set, time.saturating_add(length))));
+    }
+    all
 }
 
 /// Drops expired segments; returns how many.
@@ -81,13 +106,15 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<usize, StorageError> {
             .flat_map(|d| state.segments(*d).iter().map(|s| s.meta.clone()))
             .collect()
     };
-    let expired = plan(&shared.config, now_ns(), &metas);
+    let metas = plan(&shared.config, now_ns(), &metas);
+    let horizons = horizons(&metas);
+    let expired: Vec<String> = metas.into_iter().map(|m| m.id.clone()).collect();
     if expired.is_empty() {
         return Ok(0);
     }
-    shared.catalog.replace(&expired, &[]).await?;
+    shared.catalog.expire(&expired, &horizons).await?;
     failpoint::hit("retention.after_commit");
-    shared.state.lock().replace(&shared.segments_dir, &expired, Vec::new());
+    shared.state.lock().expire(&shared.segments_dir, &expired, &horizons);
     shared.counts.expired_segments.add(u64::try_from(expired.len()).unwrap_or_default());
     tracing::info!(segments = expired.len(), "retention dropped segments");
     Ok(expired.len())
@@ -114,13 +141,16 @@ mod tests {
             index_bytes: None,
             checksum: None,
             covers: None,
+            rollups: Default::default(),
         };
         let all = [
             meta("old", DataSet::Logs, 89),
             meta("edge", DataSet::Logs, 90),
             meta("kept", DataSet::Spans, 0),
         ];
-        assert_eq!(plan(&config, 100, &all), ["old"]);
+        let gone = plan(&config, 100, &all);
+        assert_eq!(gone.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["old"]);
+        assert_eq!(horizons(&gone), [(DataSet::Logs, 89)]);
     }
 
     #[test]
@@ -140,6 +170,7 @@ mod tests {
             index_bytes: (data_set == DataSet::Logs).then_some(5),
             checksum: None,
             covers: None,
+            rollups: Default::default(),
         };
         let all = [
             meta("l0", DataSet::Logs, 50, 100),
@@ -150,9 +181,12 @@ mod tests {
             meta("p1", DataSet::TraceParts, 1, 20),
             meta("s2", DataSet::Spans, 3, 20),
         ];
-        assert_eq!(plan(&config, 100, &all), ["l0"]);
+        let ids = |config: &StorageConfig| -> Vec<&str> {
+            plan(config, 100, &all).into_iter().map(|m| m.id.as_str()).collect()
+        };
+        assert_eq!(ids(&config), ["l0"]);
         config.retain_logs_bytes = Some(20);
         config.retain_traces_bytes = Some(100);
-        assert_eq!(plan(&config, 100, &all), ["l0", "p1", "l1"]);
+        assert_eq!(ids(&config), ["l0", "p1", "l1"]);
     }
 }

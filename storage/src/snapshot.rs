@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use headrope_model::DataSet;
+use headrope_model::{DataSet, RollupSet};
 
 use crate::checked::Checked;
 use crate::covers::Covers;
@@ -39,6 +39,8 @@ pub struct SegmentMeta {
     pub checksum: Option<u32>,
     /// Log entries whose rows it holds; `None` where an older version wrote any of them.
     pub covers: Option<Covers>,
+    /// The roll-ups that count its spans; none for other data sets.
+    pub rollups: RollupSet,
 }
 
 /// A published segment. The files exist as long as a snapshot refers to it.
@@ -126,16 +128,31 @@ pub struct LiveBatch {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub(crate) version: u64,
-    pub(crate) segments: [Vec<Arc<Segment>>; 4],
-    pub(crate) live: [Vec<LiveBatch>; 4],
+    pub(crate) segments: [Vec<Arc<Segment>>; DataSet::COUNT],
+    pub(crate) live: [Vec<LiveBatch>; DataSet::COUNT],
+    pub(crate) horizons: Horizons,
 }
 
-pub(crate) const fn slot(data_set: DataSet) -> usize {
-    match data_set {
-        DataSet::Spans => 0,
-        DataSet::TraceParts => 1,
-        DataSet::Logs => 2,
-        DataSet::Metrics => 3,
+/// Up to when, in Unix nanoseconds, rows of each data set may have been dropped by retention;
+/// `i64::MIN` if none were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Horizons([i64; DataSet::COUNT]);
+
+impl Default for Horizons {
+    fn default() -> Self {
+        Self([i64::MIN; DataSet::COUNT])
+    }
+}
+
+impl Horizons {
+    pub(crate) const fn of(&self, data_set: DataSet) -> i64 {
+        self.0[data_set.slot()]
+    }
+
+    /// Rows up to a time were dropped.
+    pub(crate) fn rise(&mut self, data_set: DataSet, time: i64) {
+        let horizon = &mut self.0[data_set.slot()];
+        *horizon = time.max(*horizon);
     }
 }
 
@@ -149,12 +166,20 @@ impl Snapshot {
     /// Published segments of a data set, oldest first.
     #[must_use]
     pub fn segments(&self, data_set: DataSet) -> &[Arc<Segment>] {
-        self.segments.get(slot(data_set)).map_or(&[], Vec::as_slice)
+        self.segments.get(data_set.slot()).map_or(&[], Vec::as_slice)
     }
 
     /// Live rows of a data set. Live trace parts are derived from the live spans.
     #[must_use]
     pub fn live(&self, data_set: DataSet) -> &[LiveBatch] {
-        self.live.get(slot(data_set)).map_or(&[], Vec::as_slice)
+        self.live.get(data_set.slot()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The time, in Unix nanoseconds, after which neither the roll-up nor the spans it counts have
+    /// been dropped by retention: from there on they say the same. `None` if none ever were.
+    #[must_use]
+    pub fn horizon(&self, rollup: DataSet) -> Option<i64> {
+        let horizon = self.horizons.of(DataSet::Spans).max(self.horizons.of(rollup));
+        (horizon > i64::MIN).then_some(horizon)
     }
 }

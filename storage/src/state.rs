@@ -11,13 +11,14 @@ use crate::checked::Checked;
 use crate::entry::{CHUNK_BYTES, Entry, Rows};
 use crate::live::Live;
 use crate::segment;
-use crate::snapshot::{LiveBatch, Segment, SegmentMeta, Snapshot, slot};
+use crate::snapshot::{Horizons, LiveBatch, Segment, SegmentMeta, Snapshot};
 
 /// Everything a snapshot is made of. Guarded by one lock, so each change is seen whole.
 #[derive(Debug)]
 pub(crate) struct State {
-    live: [Live; 4],
-    segments: [Vec<Arc<Segment>>; 4],
+    live: [Live; DataSet::COUNT],
+    segments: [Vec<Arc<Segment>>; DataSet::COUNT],
+    horizons: Horizons,
     /// Acknowledged entries that are not rows yet.
     backlog: Vec<Entry>,
     backlog_bytes: usize,
@@ -48,10 +49,16 @@ pub(crate) struct Cut {
 }
 
 impl State {
-    pub(crate) fn new(dir: &Path, watermark: u64, metas: Vec<SegmentMeta>) -> Self {
+    pub(crate) fn new(
+        dir: &Path,
+        watermark: u64,
+        metas: Vec<SegmentMeta>,
+        horizons: Horizons,
+    ) -> Self {
         let mut state = Self {
             live: DataSet::ALL.map(Live::new),
-            segments: [const { Vec::new() }; 4],
+            segments: [const { Vec::new() }; DataSet::COUNT],
+            horizons,
             backlog: Vec::new(),
             backlog_bytes: 0,
             encoding_bytes: 0,
@@ -72,7 +79,7 @@ impl State {
     fn add_segment(&mut self, dir: &Path, meta: SegmentMeta) {
         let (path, index_path) = segment::paths(dir, meta.data_set, &meta.id);
         let index_path = meta.index_bytes.map(|_| index_path);
-        let list = &mut self.segments[slot(meta.data_set)];
+        let list = &mut self.segments[meta.data_set.slot()];
         let at =
             list.partition_point(|s| (s.meta.min_time, &s.meta.id) < (meta.min_time, &meta.id));
         let retired = AtomicBool::new(false);
@@ -114,7 +121,7 @@ impl State {
     /// Makes the rows of all entries up to `seq` visible.
     pub(crate) fn publish(&mut self, seq: u64, rows: Rows) {
         for (data_set, batch) in rows {
-            self.live[slot(data_set)].push(batch);
+            self.live[data_set.slot()].push(batch);
         }
         self.live_seq = seq;
         self.encoding_bytes = 0;
@@ -140,7 +147,7 @@ impl State {
         if self.live_seq == self.watermark {
             return None;
         }
-        let batches = DataSet::ALL.map(|d| (d, self.live[slot(d)].freeze())).into();
+        let batches = DataSet::ALL.map(|d| (d, self.live[d.slot()].freeze())).into();
         self.oldest_live = (!self.caught_up()).then(Instant::now);
         Some(Cut { first_seq: self.watermark + 1, seq: self.live_seq, batches })
     }
@@ -162,7 +169,7 @@ impl State {
         self.changed();
     }
 
-    /// A merge or retention was committed. The old files go when their last snapshot goes.
+    /// A merge was committed. The old files go when their last snapshot goes.
     pub(crate) fn replace(&mut self, dir: &Path, old: &[String], new: Vec<SegmentMeta>) {
         for list in &mut self.segments {
             list.retain(|segment| {
@@ -179,13 +186,22 @@ impl State {
         self.changed();
     }
 
+    /// Retention dropped rows: the segments listed go, and nothing is complete up to the times.
+    pub(crate) fn expire(&mut self, dir: &Path, old: &[String], up_to: &[(DataSet, i64)]) {
+        for (data_set, time) in up_to {
+            self.horizons.rise(*data_set, *time);
+        }
+        self.replace(dir, old, Vec::new());
+    }
+
     pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
         let build = || {
             let live = |at: usize| self.live[at].batches().iter().map(|b| b.as_ref().clone());
             Arc::new(Snapshot {
                 version: self.version,
                 segments: self.segments.clone(),
-                live: [0, 1, 2, 3].map(|at| live(at).collect()),
+                live: DataSet::ALL.map(|d| live(d.slot()).collect()),
+                horizons: self.horizons,
             })
         };
         let snapshot = self.cached.take().unwrap_or_else(build);
@@ -194,7 +210,7 @@ impl State {
     }
 
     pub(crate) fn segments(&self, data_set: DataSet) -> &[Arc<Segment>] {
-        &self.segments[slot(data_set)]
+        &self.segments[data_set.slot()]
     }
 
     /// Memory that what is acknowledged and not in segments holds.

@@ -76,14 +76,28 @@ struct Work {
     parts: f64,
     /// Bytes of the text index after merging.
     index: f64,
+    /// Bytes of the roll-ups after merging.
+    rollups: f64,
 }
 
 /// The most each sample may need.
 const CEILINGS: [(&str, Work); 4] = [
-    ("shop", Work { append: 3.98, flush: 1.20, data: 38.20, parts: 2.59, index: 0.0 }),
-    ("jaeger", Work { append: 1.01, flush: 2.32, data: 62.28, parts: 3.66, index: 0.0 }),
-    ("wide", Work { append: 3.57, flush: 1.48, data: 140.62, parts: 5.08, index: 0.0 }),
-    ("logs", Work { append: 0.42, flush: 9.87, data: 77.15, parts: 0.0, index: 64.77 }),
+    (
+        "shop",
+        Work { append: 3.98, flush: 1.80, data: 38.20, parts: 2.59, index: 0.0, rollups: 2.71 },
+    ),
+    (
+        "jaeger",
+        Work { append: 1.01, flush: 2.70, data: 62.28, parts: 3.66, index: 0.0, rollups: 5.01 },
+    ),
+    (
+        "wide",
+        Work { append: 3.57, flush: 2.15, data: 140.62, parts: 5.08, index: 0.0, rollups: 4.01 },
+    ),
+    (
+        "logs",
+        Work { append: 0.42, flush: 7.60, data: 77.50, parts: 0.0, index: 16.12, rollups: 0.0 },
+    ),
 ];
 
 fn traces(request: ExportTraceServiceRequest) -> Submission {
@@ -143,6 +157,12 @@ fn bytes(snapshot: &Snapshot, data_set: DataSet, rows: Option<u64>) -> (f64, f64
     }
 }
 
+/// Bytes of the segments of a roll-up.
+fn rollup_bytes(snapshot: &Snapshot, data_set: DataSet) -> f64 {
+    let segments = snapshot.segments(data_set);
+    segments.iter().map(|s| s.meta().bytes as f64).sum()
+}
+
 /// Stores a sample in two flushes and merges them.
 async fn count(name: &str) -> Work {
     let dir = tempfile::tempdir().unwrap();
@@ -170,6 +190,7 @@ async fn count(name: &str) -> Work {
     let snapshot = engine.snapshot().await.unwrap();
     let (data, index) = bytes(&snapshot, signal.data_set(), Some(records));
     let (parts, _) = bytes(&snapshot, DataSet::TraceParts, None);
+    let rollups = DataSet::ROLLUPS.map(|d| rollup_bytes(&snapshot, d)).iter().sum();
     engine.shutdown().await.unwrap();
     let each = |all: f64| all / records as f64;
     Work {
@@ -178,6 +199,7 @@ async fn count(name: &str) -> Work {
         data: each(data),
         parts: each(parts),
         index: each(index),
+        rollups: each(rollups),
     }
 }
 
@@ -195,6 +217,7 @@ fn no_record_needs_more_work_than_it_did() {
             ("bytes per record of data", work.data, most.data),
             ("bytes per record of trace parts", work.parts, most.parts),
             ("bytes per record of text index", work.index, most.index),
+            ("bytes per record of roll-ups", work.rollups, most.rollups),
         ];
         over.extend(
             figures.into_iter().filter(|(_, found, most)| found > most).map(

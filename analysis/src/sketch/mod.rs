@@ -6,13 +6,17 @@
 //! at most 4,033 buckets, of which only the occupied ones are kept, so memory is bounded and merging
 //! adds counts: it is associative, commutative and equal to inserting everything into one sketch.
 
+mod batch;
 mod bytes;
 mod scale;
 #[cfg(test)]
 mod tests;
+mod total;
 
+pub use batch::SketchBatch;
 pub use bytes::SketchError;
 pub(crate) use scale::{key as key_of, largest as largest_of};
+pub use total::SketchTotal;
 
 /// Scale of the OpenTelemetry exponential histogram: the bucket base is `2^(2^-SCALE)`.
 pub const SCALE: i32 = 6;

@@ -3,7 +3,7 @@
 use super::SCALE;
 
 /// Buckets per power of two.
-const PER_OCTAVE: usize = 1 << SCALE;
+pub(super) const PER_OCTAVE: usize = 1 << SCALE;
 
 /// `2^(k/64)` for `k` in `0..64` as a fixed-point number with 63 fraction bits, rounded down. Built
 /// from repeated square roots: `2^(k/64)` is the product of `2^(1/2)`, `2^(1/4)`, … over the bits of
@@ -47,8 +47,33 @@ pub(crate) fn key(ns: i64) -> Option<u16> {
     let base = octave as usize * PER_OCTAVE;
     let mantissa = v << v.leading_zeros();
     // A value on a bound belongs to the bucket below it.
-    let k = BOUNDS.partition_point(|bound| *bound < mantissa);
+    let cell = (mantissa >> (63 - CELL_BITS)) as usize & (CELLS - 1);
+    let below = usize::from(BELOW[cell]);
+    let k = below + usize::from(BOUNDS.get(below).is_some_and(|bound| *bound < mantissa));
     u16::try_from(base + k).ok()
+}
+
+/// Bits after the leading one that choose a cell.
+const CELL_BITS: u32 = 7;
+/// Cells of equal length that an octave is cut into. A bucket is at least `2^(1/64) - 1`, or 1/92, of
+/// an octave's start long, so that no cell of 1/128 holds two bounds.
+const CELLS: usize = 1 << CELL_BITS;
+/// Bounds below the start of each cell.
+const BELOW: [u8; CELLS] = below();
+
+const fn below() -> [u8; CELLS] {
+    let mut out = [0; CELLS];
+    let mut cell = 0;
+    while cell < CELLS {
+        let start = (1u64 << 63) + ((cell as u64) << (63 - CELL_BITS));
+        let mut k = 0;
+        while k < PER_OCTAVE && BOUNDS[k] < start {
+            k += 1;
+        }
+        out[cell] = k as u8;
+        cell += 1;
+    }
+    out
 }
 
 /// Largest key of any value.

@@ -171,3 +171,43 @@ fn unknown_versions_and_leftovers_are_refused() {
     // A minimum that is not in the first bucket.
     assert!(Sketch::from_bytes(&[1, 0, 2, 3, 5, 0, 2]).is_err());
 }
+
+proptest! {
+    #[test]
+    fn many_at_once_are_the_same_sketches(
+        values in prop::collection::vec((0u32..5, latency()), 0..400),
+    ) {
+        let mut batch = super::SketchBatch::default();
+        let mut want = vec![Sketch::new(); 5];
+        for (group, ns) in &values {
+            batch.insert(*group, *ns);
+            want[*group as usize].insert(*ns);
+        }
+        let mut got = batch.finish();
+        got.resize(5, Sketch::new());
+        prop_assert_eq!(got, want);
+    }
+
+    #[test]
+    fn a_total_is_the_merged_sketch(
+        parts in prop::collection::vec((0u8..3, latencies()), 0..12),
+    ) {
+        let (mut total, mut want) = (super::SketchTotal::new(), Sketch::new());
+        for (how, values) in &parts {
+            let part = sketch(values);
+            match how {
+                0 => values.iter().for_each(|ns| total.insert(*ns)),
+                1 => total.merge(&part),
+                _ => total.merge_bytes(&part.to_bytes()).unwrap(),
+            }
+            want.merge(&part);
+        }
+        prop_assert_eq!(total.finish(), want);
+    }
+
+    #[test]
+    fn damaged_bytes_are_told_apart_alike(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let read = Sketch::from_bytes(&bytes).map(|_| ());
+        prop_assert_eq!(super::SketchTotal::new().merge_bytes(&bytes), read);
+    }
+}

@@ -3,12 +3,11 @@
 use headrope_analysis::histogram::{Heatmap as Cells, LatencyHistogram, LogScale, TimeBuckets};
 use headrope_model::DataSet;
 
-use super::measure::Measure;
-use super::service::steps;
+use super::measure::{Measure, Steps, sketch};
 use super::{bounded, text};
 use crate::answer::latency::{Bucket, Cell, ExemplarTrace, Heatmap, Latency, LatencyQuery};
 use crate::answer::{SpanScope, Time};
-use crate::column::{Columns, count, int0};
+use crate::column::{Columns, int0};
 use crate::engine::{Params, Session};
 use crate::error::QueryError;
 
@@ -30,10 +29,9 @@ pub(crate) async fn latency(
         condition.push_str(" AND name = $operation");
         params.push(("operation", text(operation)));
     }
-    let steps = Box::pin(steps(session, range, &condition, params.clone())).await?;
-    let total = steps.total();
     let times = TimeBuckets::about(range, COLUMNS);
-    let cells = Box::pin(cells(session, times, &condition, params.clone())).await?;
+    let (steps, cells) = Box::pin(over_time(session, times, &condition, params.clone())).await?;
+    let total = steps.total();
     let exemplars = Box::pin(exemplars(session, &total, &condition, params)).await?;
     Ok(Latency {
         stats: total.stats(range),
@@ -45,29 +43,34 @@ pub(crate) async fn latency(
     })
 }
 
-async fn cells(
+/// Measures and cells by step of time. Cells come from sketches, whose buckets nest into theirs, so
+/// that roll-ups have them too.
+async fn over_time(
     session: &Session,
     times: TimeBuckets,
     condition: &str,
     params: Params,
-) -> Result<Cells, QueryError> {
+) -> Result<(Steps, Cells), QueryError> {
     let step = times.step_ns();
     let sql = format!(
-        "SELECT time_bucket({step}, start_time) AS step, latency_bucket(duration_ns) AS bucket, \
-         count(*) AS calls, sum(CASE WHEN status_code = 'ERROR' THEN 1 ELSE 0 END) AS errors \
-         FROM spans WHERE {condition} GROUP BY 1, 2"
+        "SELECT time_bucket({step}, start_time) AS step, latency_sketch(duration_ns) AS sketch, \
+         latency_sketch(duration_ns) FILTER (WHERE status_code = 'ERROR') AS failed \
+         FROM spans WHERE {condition} GROUP BY 1"
     );
-    let mut cells = Cells::new(times, SCALE);
+    let (mut steps, mut cells) = (Steps::new(times), Cells::new(times, SCALE));
     for batch in session.rows(&sql, params).await? {
         let columns = Columns(&batch);
-        let (step, bucket) = (columns.ints("step")?, columns.ints("bucket")?);
-        let (calls, errors) = (columns.ints("calls")?, columns.ints("errors")?);
+        let step = columns.ints("step")?;
+        let (all, failed) = (columns.bytes("sketch")?, columns.bytes("failed")?);
         for row in 0..batch.num_rows() {
-            let (calls, errors) = (count(&calls, row), count(&errors, row));
-            cells.add(int0(&step, row), int0(&bucket, row), calls, errors);
+            let at = int0(&step, row);
+            let (all, failed) = (sketch(&all, row)?, sketch(&failed, row)?);
+            all.buckets().for_each(|(ns, calls)| cells.add(at, ns, calls, 0));
+            failed.buckets().for_each(|(ns, errors)| cells.add(at, ns, 0, errors));
+            steps.add_one(at, &Measure { calls: all.count(), errors: failed.count(), sketch: all });
         }
     }
-    Ok(cells)
+    Ok((steps, cells))
 }
 
 /// Exclusive end of a bucket that ends with a value.

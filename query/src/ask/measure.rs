@@ -30,6 +30,15 @@ pub(super) struct Measures {
     sketch: BinaryArray,
 }
 
+/// A sketch of a column; an empty one for null.
+pub(super) fn sketch(column: &BinaryArray, row: usize) -> Result<Sketch, QueryError> {
+    match column.is_valid(row) {
+        true => Sketch::from_bytes(column.value(row))
+            .map_err(|e| QueryError::Engine(format!("latency sketch: {e}"))),
+        false => Ok(Sketch::new()),
+    }
+}
+
 impl Measures {
     pub(super) fn of(columns: &Columns<'_>) -> Result<Self, QueryError> {
         Ok(Self {
@@ -40,11 +49,7 @@ impl Measures {
     }
 
     pub(super) fn get(&self, row: usize) -> Result<Measure, QueryError> {
-        let sketch = match self.sketch.is_valid(row) {
-            true => Sketch::from_bytes(self.sketch.value(row))
-                .map_err(|e| QueryError::Engine(format!("latency sketch: {e}")))?,
-            false => Sketch::new(),
-        };
+        let sketch = sketch(&self.sketch, row)?;
         Ok(Measure { calls: count(&self.calls, row), errors: count(&self.errors, row), sketch })
     }
 }
@@ -116,12 +121,17 @@ impl Steps {
         let steps = columns.ints("step")?;
         let measures = Measures::of(columns)?;
         for row in 0..steps.len() {
-            let at = self.times.index(int0(&steps, row));
-            if let Some(slot) = at.and_then(|at| self.measures.get_mut(at)) {
-                slot.merge(&measures.get(row)?);
-            }
+            self.add_one(int0(&steps, row), &measures.get(row)?);
         }
         Ok(())
+    }
+
+    /// Adds the measure of spans that began in the step that starts at a time.
+    pub(super) fn add_one(&mut self, step_ns: i64, measure: &Measure) {
+        let at = self.times.index(step_ns);
+        if let Some(slot) = at.and_then(|at| self.measures.get_mut(at)) {
+            slot.merge(measure);
+        }
     }
 
     /// Everything together.

@@ -1,7 +1,7 @@
 //! How each typed answer is found: SQL over the session's snapshot, folded into plain data.
 //!
 //! Reading order: `measure` (what every group of spans is measured by), `top`, `service`, `latency`,
-//! `overview`, `dependency`, `resource`; `trace` and `span` (one trace); `window` and `cursor` (how a
+//! `overview`, `dependency`, `resource`; `trace` and `span` (one trace); `cursor` (how a
 //! list is paged), `search`, `log`.
 
 pub(crate) mod cursor;
@@ -17,7 +17,6 @@ mod span;
 mod summary;
 pub(crate) mod top;
 pub(crate) mod trace;
-mod window;
 
 #[cfg(test)]
 mod tests;

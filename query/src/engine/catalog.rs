@@ -46,18 +46,23 @@ struct SnapshotSchema {
 #[async_trait]
 impl SchemaProvider for SnapshotSchema {
     fn table_names(&self) -> Vec<String> {
-        let tables = DataSet::ALL.iter().map(|d| d.name());
+        let tables = DataSet::ALL.iter().filter(|d| !d.is_rollup()).map(|d| d.name());
         tables.chain(views::NAMES).map(str::to_owned).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if let Some(data_set) = DataSet::from_name(name) {
+        if let Some(data_set) = named(name) {
             return Ok(Some(Arc::new(Table::new(data_set, self.source.clone()))));
         }
         views::view(name, &self.source)
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        DataSet::from_name(name).is_some() || views::NAMES.contains(&name)
+        named(name).is_some() || views::NAMES.contains(&name)
     }
+}
+
+/// The data set that is a table of that name; roll-ups are seen through views.
+fn named(name: &str) -> Option<DataSet> {
+    DataSet::from_name(name).filter(|d| !d.is_rollup())
 }

@@ -10,6 +10,8 @@ pub struct QueryConfig {
     pub memory_bytes: usize,
     /// Disk that spilled operators may use, in bytes.
     pub spill_bytes: u64,
+    /// Whether aggregations over spans are answered from roll-ups; the answers are the same.
+    pub use_rollups: bool,
     /// Where operators spill; the system's temporary directory without.
     pub spill_dir: Option<PathBuf>,
     /// Memory for Parquet footers and page indexes, in bytes.
@@ -40,6 +42,7 @@ impl Default for QueryConfig {
         Self {
             memory_bytes: 1 << 30,
             spill_bytes: 8 << 30,
+            use_rollups: true,
             spill_dir: None,
             metadata_cache_bytes: 128 << 20,
             text_cache_bytes: 256 << 20,

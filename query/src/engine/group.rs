@@ -113,13 +113,15 @@ impl GroupExec {
     }
 }
 
+/// A condition, if there is one.
+type Filter = Option<Arc<dyn PhysicalExpr>>;
+
+/// What the columns of a plan stand for.
 type Places = Vec<Arc<dyn PhysicalExpr>>;
 
 /// The scan at the end of projections and a filter, the filter, and each column of the plan as an
 /// expression over the scan's output.
-fn under(
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<(Scan, Option<Arc<dyn PhysicalExpr>>, Places)>> {
+fn under(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<(Scan, Filter, Places)>> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let Some((scan, filter, places)) = under(projection.input())? else { return Ok(None) };
         let exprs = projection.expr().iter().map(|e| through(Arc::clone(&e.expr), &places));
@@ -311,7 +313,7 @@ impl Question {
     }
 
     /// What is to be read: each part with what of the filter does not follow from its bounds.
-    fn parts(&self) -> Result<Vec<(Part, Option<Arc<dyn PhysicalExpr>>)>> {
+    fn parts(&self) -> Result<Vec<(Part, Filter)>> {
         let output = self.scan.output()?;
         let mut parts: Vec<(Part, _)> =
             (0..self.scan.live.len()).map(|at| (Part::Live(at), self.filter.clone())).collect();

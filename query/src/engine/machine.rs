@@ -15,6 +15,7 @@ use super::config::QueryConfig;
 use super::fault::internal;
 use super::gate::Gate;
 use super::narrow::Narrow;
+use super::rollup;
 use super::texts::TextIndexes;
 use crate::error::QueryError;
 use crate::function;
@@ -142,6 +143,12 @@ fn base_state(config: &QueryConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_default_features()
         .with_physical_optimizer_rules(rules)
         .build();
+    if config.use_rollups {
+        let mut rules = state.optimizers().to_vec();
+        let at = rules.iter().position(|r| r.name() == rollup::AFTER).map_or(0, |at| at + 1);
+        rules.insert(at, Arc::new(rollup::UseRollups));
+        state = SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
+    }
     function::register(&mut state);
     state
 }

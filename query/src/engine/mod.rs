@@ -26,6 +26,7 @@ mod node;
 mod pick;
 mod prune;
 mod reader;
+mod rollup;
 mod scan;
 mod search;
 mod session;

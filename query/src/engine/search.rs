@@ -237,7 +237,8 @@ impl Search {
             Part::Live(at) => {
                 let batch = self.scan.live.get(*at);
                 scan.live.extend(batch.cloned());
-                (self.scan.files.len() + at, vec![0..batch.map_or(0, RecordBatch::num_rows)])
+                let rows = 0..batch.map_or(0, RecordBatch::num_rows);
+                (self.scan.files.len() + at, std::iter::once(rows).collect())
             }
         };
         let mut rows = ranges.into_iter().flatten();
@@ -266,11 +267,8 @@ impl Search {
 
     /// Places in the scan's output of what filter and order need.
     fn needed(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Result<Vec<usize>> {
-        let mut needed: Vec<usize> = filter
-            .into_iter()
-            .flat_map(|filter| collect_columns(filter))
-            .map(|column| column.index())
-            .collect();
+        let mut needed: Vec<usize> =
+            filter.into_iter().flat_map(collect_columns).map(|column| column.index()).collect();
         needed.push(self.scan.output()?.index_of(&self.column)?);
         needed.sort_unstable();
         needed.dedup();

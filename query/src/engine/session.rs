@@ -126,6 +126,22 @@ impl Session {
         let counts = &self.source.counts;
         (counts.scanned.load(Ordering::Relaxed), counts.pruned.load(Ordering::Relaxed))
     }
+
+    /// The roll-ups that were read so far.
+    pub(crate) fn rollups(&self) -> Option<&'static str> {
+        const NAMES: [&str; 8] = [
+            "",
+            "operation",
+            "service",
+            "operation, service",
+            "statement",
+            "operation, statement",
+            "service, statement",
+            "operation, service, statement",
+        ];
+        let read = self.source.counts.rollups.load(Ordering::Relaxed);
+        NAMES.get(read).copied().filter(|names| !names.is_empty())
+    }
 }
 
 impl std::fmt::Debug for Session {

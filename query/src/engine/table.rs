@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use headrope_model::DataSet;
 use headrope_model::schema::{self, Column};
 use headrope_storage::text::{RowSet, TextQuery};
-use headrope_storage::{Segment, Snapshot};
+use headrope_storage::{LiveBatch, Segment, Snapshot};
 
 use super::ids::{self, IdFilter};
 use super::machine::Machine;
@@ -44,17 +44,45 @@ pub(crate) struct Chosen {
     pub(crate) live: Vec<RecordBatch>,
 }
 
+/// Which rows of a data set a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All.
+    All,
+    /// Those of segments that a roll-up counts.
+    CountedBy(DataSet),
+    /// All others: live ones, and those of segments that it does not count.
+    NotCountedBy(DataSet),
+}
+
+impl Part {
+    fn has_segment(self, segment: &Segment) -> bool {
+        match self {
+            Self::All => true,
+            Self::CountedBy(rollup) => segment.meta().rollups.contains(rollup),
+            Self::NotCountedBy(rollup) => !segment.meta().rollups.contains(rollup),
+        }
+    }
+
+    const fn has_live(self) -> bool {
+        !matches!(self, Self::CountedBy(_))
+    }
+}
+
 /// Segments that were read and that were skipped without opening them.
 #[derive(Debug, Default)]
 pub(crate) struct ScanCounts {
     pub(crate) scanned: AtomicU64,
     pub(crate) pruned: AtomicU64,
+    /// The roll-ups that were read, a bit for each of [`DataSet::ROLLUPS`].
+    pub(crate) rollups: AtomicUsize,
 }
 
 /// One data set of a snapshot as SQL sees it.
 #[derive(Debug)]
 pub(crate) struct Table {
     data_set: DataSet,
+    part: Part,
     stored: SchemaRef,
     schema: SchemaRef,
     source: Source,
@@ -62,7 +90,48 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(data_set: DataSet, source: Source) -> Self {
-        Self { data_set, stored: schema::stored(data_set), schema: schema::query(data_set), source }
+        Self::part(data_set, Part::All, source)
+    }
+
+    /// Some rows of a data set.
+    pub(crate) fn part(data_set: DataSet, part: Part, source: Source) -> Self {
+        let (stored, schema) = (schema::stored(data_set), schema::query(data_set));
+        Self { data_set, part, stored, schema, source }
+    }
+
+    /// What the tables of the question share.
+    pub(crate) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether it has all rows of a data set.
+    pub(crate) fn is_all_of(&self, data_set: DataSet) -> bool {
+        self.data_set == data_set && self.part == Part::All
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        let part = self.part;
+        self.source.snapshot.segments(self.data_set).iter().filter(move |s| part.has_segment(s))
+    }
+
+    fn live(&self) -> &[LiveBatch] {
+        if self.part.has_live() { self.source.snapshot.live(self.data_set) } else { &[] }
+    }
+
+    /// Least and greatest time of each segment and live batch.
+    pub(crate) fn extents(&self) -> impl Iterator<Item = (i64, i64)> {
+        let segments = self.segments().map(|s| (s.meta().min_time, s.meta().max_time));
+        segments.chain(self.live().iter().map(|l| (l.min_time, l.max_time)))
+    }
+
+    fn count(&self, scanned: usize) {
+        let counts = &self.source.counts;
+        let pruned = self.segments().count().saturating_sub(scanned);
+        counts.scanned.fetch_add(scanned as u64, Ordering::Relaxed);
+        counts.pruned.fetch_add(pruned as u64, Ordering::Relaxed);
+        if let Some(at) = DataSet::ROLLUPS.iter().position(|d| *d == self.data_set) {
+            counts.rollups.fetch_or(1 << at, Ordering::Relaxed);
+        }
     }
 
     /// Segments and live batches that may hold a row the filters let through.
@@ -71,8 +140,8 @@ impl Table {
         state: &dyn Session,
         filters: &[Expr],
     ) -> Result<(Vec<Arc<Segment>>, Vec<RecordBatch>)> {
-        let segments = self.source.snapshot.segments(self.data_set);
-        let live = self.source.snapshot.live(self.data_set);
+        let segments: Vec<&Arc<Segment>> = self.segments().collect();
+        let live = self.live();
         let from_segments = segments.iter().map(|s| Known {
             min_time: s.meta().min_time,
             max_time: s.meta().max_time,
@@ -163,7 +232,11 @@ impl Table {
             columns.get(*at).is_some_and(|c| {
                 matches!(
                     c.column,
-                    Column::Attributes | Column::Events | Column::Links | Column::Text
+                    Column::Attributes
+                        | Column::Events
+                        | Column::Links
+                        | Column::Text
+                        | Column::Bytes
                 )
             })
         };
@@ -216,7 +289,6 @@ impl TableProvider for Table {
             .partition(|(id, _)| id.is_some());
         let ids: Vec<IdFilter> = on_ids.into_iter().filter_map(|(id, _)| id).collect();
         let others: Vec<Expr> = others.into_iter().map(|(_, f)| f.clone()).collect();
-        let total = self.source.snapshot.segments(self.data_set).len();
         let impossible = ids.iter().any(|id| id.ids.is_empty());
         let (segments, live) =
             if impossible { (Vec::new(), Vec::new()) } else { self.pick(state, &others)? };
@@ -227,9 +299,7 @@ impl TableProvider for Table {
                 (self.select(segments, queries).await?, live)
             }
         };
-        let counts = &self.source.counts;
-        counts.scanned.fetch_add(files.len() as u64, Ordering::Relaxed);
-        counts.pruned.fetch_add((total - files.len()) as u64, Ordering::Relaxed);
+        self.count(files.len());
         let scan = Scan {
             footers: Arc::clone(&self.source.machine.footers),
             data_set: self.data_set,

@@ -12,19 +12,35 @@ use datafusion::functions_aggregate::expr_fn::{
 };
 use datafusion::functions_nested::expr_fn::{array_distinct, array_sort, flatten};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
-use headrope_model::DataSet;
+use headrope_model::rollup::STEPS_NS;
+use headrope_model::{DataSet, schema};
 
 use super::table::{Source, Table};
 
 /// Names of the views.
-pub(crate) const NAMES: [&str; 2] = ["traces", "services"];
+pub(crate) const NAMES: [&str; 11] = [
+    "traces",
+    "services",
+    "operation_minute",
+    "operation_hour",
+    "operation_day",
+    "service_minute",
+    "service_hour",
+    "service_day",
+    "statement_minute",
+    "statement_hour",
+    "statement_day",
+];
 
 /// The view of that name.
 pub(crate) fn view(name: &str, source: &Source) -> Result<Option<Arc<dyn TableProvider>>> {
     let plan = match name {
         "traces" => traces(source)?,
         "services" => services(source)?,
-        _ => return Ok(None),
+        _ => match rolled_up(name, source)? {
+            Some(plan) => plan,
+            None => return Ok(None),
+        },
     };
     Ok(Some(Arc::new(ViewTable::new(plan, None))))
 }
@@ -32,6 +48,30 @@ pub(crate) fn view(name: &str, source: &Source) -> Result<Option<Arc<dyn TablePr
 fn scan(data_set: DataSet, source: &Source) -> Result<LogicalPlanBuilder> {
     let table: Arc<dyn TableProvider> = Arc::new(Table::new(data_set, source.clone()));
     LogicalPlanBuilder::scan(data_set.name(), provider_as_source(table), None)
+}
+
+/// The rows of a roll-up that sum up steps of one length.
+fn rolled_up(name: &str, source: &Source) -> Result<Option<LogicalPlan>> {
+    let Some((rollup, step)) = name.split_once('_') else { return Ok(None) };
+    let rollup = match rollup {
+        "operation" => DataSet::OperationRollup,
+        "service" => DataSet::ServiceRollup,
+        "statement" => DataSet::StatementRollup,
+        _ => return Ok(None),
+    };
+    let [minute, hour, day] = STEPS_NS;
+    let step = match step {
+        "minute" => minute,
+        "hour" => hour,
+        "day" => day,
+        _ => return Ok(None),
+    };
+    let columns = schema::columns(rollup).into_iter().map(|c| c.name);
+    scan(rollup, source)?
+        .filter(col("step_ns").eq(lit(step)))?
+        .project(columns.filter(|name| *name != "step_ns").map(col))?
+        .build()
+        .map(Some)
 }
 
 /// One row per trace, from its parts in the segments. Of several roots the earliest counts.

@@ -30,7 +30,7 @@ impl TimeBucket {
 }
 
 /// The step in nanoseconds.
-fn step_ns(step: &ScalarValue) -> Result<i64> {
+pub(crate) fn step_ns(step: &ScalarValue) -> Result<i64> {
     let ns = match step {
         ScalarValue::Int64(Some(ns)) => *ns,
         ScalarValue::IntervalMonthDayNano(Some(interval)) => {

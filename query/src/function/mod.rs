@@ -11,14 +11,23 @@ pub(crate) mod text;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::registry::FunctionRegistry as _;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub(crate) use bucket::step_ns;
 pub(crate) use headrope_model::json::members;
 pub(crate) use tag::canonical;
+
+/// `latency_sketch` where a row holds a value, or the sketch of several values: what the planner puts
+/// in its place over roll-ups. SQL does not know it.
+pub(crate) fn latency_sketch_of_rollup() -> Arc<AggregateUDF> {
+    static FUNCTION: LazyLock<Arc<AggregateUDF>> =
+        LazyLock::new(|| Arc::new(AggregateUDF::new_from_impl(sketch::SketchOf::either())));
+    Arc::clone(&FUNCTION)
+}
 
 /// Adds the functions to a state.
 pub(crate) fn register(state: &mut SessionState) {

@@ -15,34 +15,54 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 use headrope_analysis::Sketch;
+use headrope_analysis::sketch::SketchTotal;
 
-/// Bytes one occupied bucket of a sketch takes.
-const BUCKET_BYTES: usize = 16;
+/// What a sketch is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Input {
+    /// Values in nanoseconds.
+    Values,
+    /// Sketches.
+    Sketches,
+    /// A value or a sketch on each row; the other one is null.
+    Either,
+}
 
-/// `latency_sketch(ns)` or `sketch_merge(sketch)`.
+/// `latency_sketch(ns)`, `sketch_merge(sketch)` or what stands for the first over roll-ups.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct SketchOf {
     signature: Signature,
-    merges: bool,
+    input: Input,
 }
 
 impl SketchOf {
     /// Of values in nanoseconds.
     pub(super) fn values() -> Self {
         let signature = Signature::exact(vec![DataType::Int64], Volatility::Immutable);
-        Self { signature, merges: false }
+        Self { signature, input: Input::Values }
     }
 
     /// Of sketches.
     pub(super) fn sketches() -> Self {
         let signature = Signature::exact(vec![DataType::Binary], Volatility::Immutable);
-        Self { signature, merges: true }
+        Self { signature, input: Input::Sketches }
+    }
+
+    /// Of values and sketches: two arguments, one of which is null.
+    pub(super) fn either() -> Self {
+        let types = vec![DataType::Int64, DataType::Binary];
+        let signature = Signature::exact(types, Volatility::Immutable);
+        Self { signature, input: Input::Either }
     }
 }
 
 impl AggregateUDFImpl for SketchOf {
     fn name(&self) -> &str {
-        if self.merges { "sketch_merge" } else { "latency_sketch" }
+        match self.input {
+            Input::Values => "latency_sketch",
+            Input::Sketches => "sketch_merge",
+            Input::Either => "latency_sketch_of_rollup",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -57,7 +77,7 @@ impl AggregateUDFImpl for SketchOf {
         if args.is_distinct {
             return not_impl_err!("{} does not take DISTINCT", self.name());
         }
-        Ok(Box::new(One { sketch: Sketch::new(), merges: self.merges }))
+        Ok(Box::new(One { total: SketchTotal::new(), input: self.input }))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
@@ -68,7 +88,7 @@ impl AggregateUDFImpl for SketchOf {
         &self,
         _args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Many { sketches: Vec::new(), buckets: 0, merges: self.merges }))
+        Ok(Box::new(Many::new(self.input)))
     }
 }
 
@@ -77,59 +97,92 @@ fn damaged(error: impl std::error::Error) -> DataFusionError {
 }
 
 /// Calls `each` with the row and its value for every row that is not null.
-fn each_value(array: &ArrayRef, mut each: impl FnMut(usize, i64)) -> Result<()> {
+fn each_value(array: &ArrayRef, mut each: impl FnMut(usize, i64) -> Result<()>) -> Result<()> {
     let Some(values) = array.as_primitive_opt::<Int64Type>() else {
         return exec_err!("latency_sketch takes nanoseconds, not {}", array.data_type());
     };
     for (row, value) in values.iter().enumerate() {
         if let Some(value) = value {
-            each(row, value);
+            each(row, value)?;
         }
     }
     Ok(())
 }
 
 /// Calls `each` with the row and its sketch for every row that is not null.
-fn each_sketch(array: &ArrayRef, mut each: impl FnMut(usize, &Sketch)) -> Result<()> {
+fn each_sketch(array: &ArrayRef, mut each: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
     let Some(values) = array.as_binary_opt::<i32>() else {
         return exec_err!("sketch_merge takes sketches, not {}", array.data_type());
     };
     for (row, bytes) in values.iter().enumerate() {
         if let Some(bytes) = bytes {
-            each(row, &Sketch::from_bytes(bytes).map_err(damaged)?);
+            each(row, bytes)?;
         }
     }
     Ok(())
 }
 
-fn first(arrays: &[ArrayRef]) -> Result<&ArrayRef> {
-    match arrays.first() {
-        Some(array) => Ok(array),
-        None => exec_err!("a sketch takes one argument"),
+/// Calls `each` with the row and what it holds for every row that holds something.
+fn each_input(
+    input: Input,
+    arrays: &[ArrayRef],
+    mut each: impl FnMut(usize, What<'_>) -> Result<()>,
+) -> Result<()> {
+    match (input, arrays) {
+        (Input::Values, [values]) => each_value(values, |row, ns| each(row, What::Value(ns))),
+        (Input::Sketches, [sketches]) => {
+            each_sketch(sketches, |row, bytes| each(row, What::Sketch(bytes)))
+        }
+        (Input::Either, [values, sketches]) => {
+            each_value(values, |row, ns| each(row, What::Value(ns)))?;
+            each_sketch(sketches, |row, bytes| each(row, What::Sketch(bytes)))
+        }
+        _ => exec_err!("a sketch takes one argument"),
     }
+}
+
+/// What a row adds to a sketch.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Value(i64),
+    Sketch(&'a [u8]),
+}
+
+impl What<'_> {
+    fn add_to(self, total: &mut SketchTotal) -> Result<()> {
+        match self {
+            Self::Value(ns) => {
+                total.insert(ns);
+                Ok(())
+            }
+            Self::Sketch(bytes) => total.merge_bytes(bytes).map_err(damaged),
+        }
+    }
+}
+
+/// The sketch in bytes; nothing for an empty one.
+fn bytes(total: SketchTotal) -> Option<Vec<u8>> {
+    let sketch = total.finish();
+    (!sketch.is_empty()).then(|| sketch.to_bytes())
 }
 
 #[derive(Debug)]
 struct One {
-    sketch: Sketch,
-    merges: bool,
+    total: SketchTotal,
+    input: Input,
 }
 
 impl Accumulator for One {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        if self.merges {
-            return self.merge_batch(values);
-        }
-        each_value(first(values)?, |_, ns| self.sketch.insert(ns))
+        each_input(self.input, values, |_, what| what.add_to(&mut self.total))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let bytes = (!self.sketch.is_empty()).then(|| self.sketch.to_bytes());
-        Ok(ScalarValue::Binary(bytes))
+        Ok(ScalarValue::Binary(bytes(self.total.clone())))
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.sketch.bucket_count() * BUCKET_BYTES
+        size_of::<Self>() + self.total.heap_bytes()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -137,25 +190,44 @@ impl Accumulator for One {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        each_sketch(first(states)?, |_, sketch| self.sketch.merge(sketch))
+        each_input(Input::Sketches, states, |_, what| what.add_to(&mut self.total))
     }
 }
 
 #[derive(Debug)]
 struct Many {
-    sketches: Vec<Sketch>,
-    /// Buckets of all sketches, for the memory account.
-    buckets: usize,
-    merges: bool,
+    totals: Vec<SketchTotal>,
+    /// Memory of all of them beside themselves, in bytes.
+    heap: usize,
+    input: Input,
 }
 
 impl Many {
-    fn change(&mut self, group: usize, change: impl FnOnce(&mut Sketch)) {
-        if let Some(sketch) = self.sketches.get_mut(group) {
-            let before = sketch.bucket_count();
-            change(sketch);
-            self.buckets += sketch.bucket_count() - before;
-        }
+    const fn new(input: Input) -> Self {
+        Self { totals: Vec::new(), heap: 0, input }
+    }
+
+    fn add(
+        &mut self,
+        input: Input,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let passes =
+            |row: usize| filter.is_none_or(|f| row < f.len() && f.is_valid(row) && f.value(row));
+        each_input(input, values, |row, what| {
+            let group = groups.get(row).filter(|_| passes(row));
+            let Some(total) = group.and_then(|g| self.totals.get_mut(*g)) else { return Ok(()) };
+            let before = total.heap_bytes();
+            what.add_to(total)?;
+            self.heap += total.heap_bytes() - before;
+            Ok(())
+        })
+    }
+
+    fn resize(&mut self, groups: usize) {
+        self.totals.resize(groups.max(self.totals.len()), SketchTotal::new());
     }
 }
 
@@ -167,31 +239,16 @@ impl GroupsAccumulator for Many {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.sketches.resize(total.max(self.sketches.len()), Sketch::new());
-        let passes =
-            |row: usize| filter.is_none_or(|f| row < f.len() && f.is_valid(row) && f.value(row));
-        let group = |row: usize| groups.get(row).copied().filter(|_| passes(row));
-        let array = first(values)?;
-        if self.merges {
-            return each_sketch(array, |row, sketch| {
-                if let Some(group) = group(row) {
-                    self.change(group, |mine| mine.merge(sketch));
-                }
-            });
-        }
-        each_value(array, |row, ns| {
-            if let Some(group) = group(row) {
-                self.change(group, |mine| mine.insert(ns));
-            }
-        })
+        self.resize(total);
+        self.add(self.input, values, groups, filter)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let taken = emit_to.take_needed(&mut self.sketches);
+        let taken = emit_to.take_needed(&mut self.totals);
         let mut out = BinaryBuilder::with_capacity(taken.len(), taken.len() * 256);
-        for sketch in &taken {
-            self.buckets = self.buckets.saturating_sub(sketch.bucket_count());
-            out.append_option((!sketch.is_empty()).then(|| sketch.to_bytes()));
+        for total in taken {
+            self.heap = self.heap.saturating_sub(total.heap_bytes());
+            out.append_option(bytes(total));
         }
         Ok(Arc::new(out.finish()))
     }
@@ -201,12 +258,8 @@ impl GroupsAccumulator for Many {
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.sketches.resize(total.max(self.sketches.len()), Sketch::new());
-        each_sketch(first(values)?, |row, sketch| {
-            if let Some(group) = groups.get(row) {
-                self.change(*group, |mine| mine.merge(sketch));
-            }
-        })
+        self.resize(total);
+        self.add(Input::Sketches, values, groups, None)
     }
 
     fn convert_to_state(
@@ -214,15 +267,15 @@ impl GroupsAccumulator for Many {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let array = first(values)?;
-        let mut each = Self { sketches: Vec::new(), buckets: 0, merges: self.merges };
-        let groups: Vec<usize> = (0..array.len()).collect();
-        each.update_batch(values, &groups, filter, array.len())?;
+        let rows = values.first().map_or(0, |array| array.len());
+        let mut each = Self::new(self.input);
+        let groups: Vec<usize> = (0..rows).collect();
+        each.update_batch(values, &groups, filter, rows)?;
         each.state(EmitTo::All)
     }
 
     fn size(&self) -> usize {
-        self.sketches.capacity() * size_of::<Sketch>() + self.buckets * BUCKET_BYTES
+        self.totals.capacity() * size_of::<SketchTotal>() + self.heap
     }
 }
 

@@ -145,7 +145,7 @@ mod tests {
         fn ranges_read_together_are_the_ranges(
             ranges in prop::collection::vec((0_u64..90_000, 0_u64..9_000), 0..20),
         ) {
-            let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n * 31 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..100_000_u32).map(|n| ((n * 31) >> 3) as u8).collect();
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("file");
             std::fs::write(&path, &bytes).unwrap();

@@ -97,9 +97,14 @@ impl SqlAnswer {
         let s = &self.stats;
         out.push_str(&format!(
             "],\"stats\":{{\"rows\":{},\"elapsed_ms\":{},\"segments_scanned\":{},\
-             \"segments_pruned\":{},\"truncated\":{}}}}}",
-            s.rows, s.elapsed_ms, s.segments_scanned, s.segments_pruned, s.truncated
+             \"segments_pruned\":{},\"rollup\":",
+            s.rows, s.elapsed_ms, s.segments_scanned, s.segments_pruned
         ));
+        match s.rollup {
+            Some(rollup) => push_str(rollup, &mut out),
+            None => out.push_str("null"),
+        }
+        out.push_str(&format!(",\"truncated\":{}}}}}", s.truncated));
         out
     }
 

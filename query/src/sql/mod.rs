@@ -54,6 +54,8 @@ pub struct SqlStats {
     pub segments_scanned: u64,
     /// Segments that were skipped without opening them.
     pub segments_pruned: u64,
+    /// The roll-ups that were read: `operation`, `service`, `statement`, or several.
+    pub rollup: Option<&'static str>,
     /// Whether rows were cut off by the row or the byte cap.
     pub truncated: bool,
 }

@@ -54,6 +54,7 @@ pub(crate) async fn run(
         elapsed_ms: millis(started.elapsed()),
         segments_scanned: scanned,
         segments_pruned: pruned,
+        rollup: session.rollups(),
         truncated,
     };
     Ok(SqlAnswer { schema, batches, stats })

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     config.storage.retain_traces = None;
     config.storage.retain_logs = None;
     config.storage.retain_metrics = None;
+    config.storage.retain_rollups = None;
     let plan = Plan::new(args, headrope_model::time::now_ns());
     let banner = format!("Demo data: a made-up shop, seed {}", args.seed);
     let served = super::block_on(async {

@@ -84,6 +84,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("storage.retain_logs_bytes", "unlimited", "Room for logs and their text indexes."),
     key("storage.retain_metrics_bytes", "unlimited", "Room for metric points."),
+    key("storage.retain_rollups", "400d", "How long roll-ups are kept; forever keeps them."),
     key("storage.min_free", "512MiB", "Free disk space below which requests are refused."),
     key("query.memory_budget", "1GiB", "Memory of all running queries together."),
     key("query.max_concurrent", "4", "Queries that run at once; more wait."),

@@ -288,6 +288,7 @@ impl Reader<'_> {
         self.room("storage.retain_traces_bytes", &mut storage.retain_traces_bytes);
         self.room("storage.retain_logs_bytes", &mut storage.retain_logs_bytes);
         self.room("storage.retain_metrics_bytes", &mut storage.retain_metrics_bytes);
+        self.age("storage.retain_rollups", &mut storage.retain_rollups);
         if let Some(value) = self.read("storage.min_free", parse_bytes, "a size such as 512MiB") {
             storage.min_free_bytes = value;
         }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use headrope_model::DataSet;
+use headrope_model::{DataSet, RollupSet};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
@@ -75,7 +75,7 @@ pub(super) fn copy(
     let mut tally = Tally::new();
     for input in &inputs {
         tally.add(&Tally::read(input.footer.file_metadata().key_value_metadata()));
-        append(&mut output, input, properties::pages(level))?;
+        append(&mut output, input, properties::pages(data_set, level))?;
     }
     for entry in tally.write() {
         output.append_key_value_metadata(entry);
@@ -92,6 +92,7 @@ pub(super) fn copy(
         index_bytes: None,
         checksum: None,
         covers: None,
+        rollups: RollupSet::default(),
     };
     let named = || {
         let meta = output::finish(output, meta, &Origin::merged(metas))?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{cast, take_record_batch};
+use arrow::compute::{cast, interleave_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
@@ -20,8 +20,9 @@ use parquet::arrow::arrow_reader::{
 
 use super::census;
 use super::cluster::STRETCH_ROWS;
+use super::combine::combine;
 use super::output::Origin;
-use super::properties::ROW_GROUP_ROWS;
+use super::properties::row_group_rows;
 use super::unify::Pick;
 use super::writer::SegmentWriter;
 use crate::dense::{self, Layout, Tally, WHOLE};
@@ -60,13 +61,21 @@ pub(super) fn merge(
     }
     let mut writer = SegmentWriter::create(dir, data_set, level, tally.dense(rows), origin)?;
     loop {
-        let (batches, picks) = merge.next_group()?;
+        let (batches, picks) = merge.next_group(row_group_rows(data_set))?;
         if picks.is_empty() {
             return writer.finish();
         }
-        let batches: Vec<_> = batches.iter().collect();
-        let census = census(data_set, &batches)?;
-        writer.push(&batches, census.as_ref(), &picks)?;
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        if data_set.is_rollup() {
+            // Rows of equal keys are neighbours; those that a row group's end tears apart stay two.
+            let rows = interleave_record_batch(&batches, &picks)?;
+            let rows = combine(data_set, &rows)?;
+            let picks: Vec<Pick> = (0..rows.num_rows()).map(|row| (0, row)).collect();
+            writer.push(&[&rows], None, &picks)?;
+        } else {
+            let census = census(data_set, &batches)?;
+            writer.push(&batches, census.as_ref(), &picks)?;
+        }
     }
 }
 
@@ -250,11 +259,11 @@ struct Merge {
 
 impl Merge {
     /// The next rows in order, enough for a row group: batches, and which rows of them.
-    fn next_group(&mut self) -> Result<(Vec<RecordBatch>, Vec<Pick>), StorageError> {
+    fn next_group(&mut self, rows: usize) -> Result<(Vec<RecordBatch>, Vec<Pick>), StorageError> {
         let mut batches: Vec<RecordBatch> = Vec::new();
         let mut sources: Vec<Option<usize>> = vec![None; self.cursors.len()];
-        let mut picks: Vec<Pick> = Vec::with_capacity(ROW_GROUP_ROWS);
-        while picks.len() < ROW_GROUP_ROWS {
+        let mut picks: Vec<Pick> = Vec::with_capacity(rows);
+        while picks.len() < rows {
             let Some(Reverse((_, input))) = self.heap.pop() else { break };
             let (Some(cursor), Some(source)) =
                 (self.cursors.get_mut(input), sources.get_mut(input))
@@ -273,7 +282,7 @@ impl Merge {
                 Some(Reverse((key, other))) => (key.as_ref(), input < *other),
                 None => (None, true),
             };
-            let room = cursor.row + ROW_GROUP_ROWS - picks.len();
+            let room = cursor.row + rows - picks.len();
             let end = cursor.run_end(other, before).min(room);
             picks.extend((cursor.row..end).map(|row| (number, row)));
             cursor.row = end;

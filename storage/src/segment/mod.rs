@@ -2,6 +2,7 @@
 
 mod blocks;
 mod cluster;
+mod combine;
 mod copy;
 mod hybrid;
 mod labels;
@@ -20,7 +21,10 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use headrope_model::DataSet;
 
+#[cfg(test)]
+pub(crate) use combine::combine;
 pub(crate) use output::{KEY as LABEL_KEY, Label, Origin, discard};
+pub(crate) use unify::Unified;
 use writer::SegmentWriter;
 
 use crate::dense::{self, Census};
@@ -79,7 +83,7 @@ pub(crate) fn write(
         dense::choose(census.left(batches, dense::promoted(data_set)), order.len() as u64)
     });
     let mut writer = SegmentWriter::create(dir, data_set, 0, dense.unwrap_or_default(), origin)?;
-    for picks in order.chunks(properties::ROW_GROUP_ROWS) {
+    for picks in order.chunks(properties::row_group_rows(data_set)) {
         writer.push(batches, census.as_ref(), picks)?;
     }
     writer.finish().map(Some)
@@ -91,7 +95,7 @@ fn census<'a>(
     batches: &[&'a RecordBatch],
 ) -> Result<Option<Census<'a>>, StorageError> {
     match data_set {
-        DataSet::TraceParts => Ok(None),
         DataSet::Spans | DataSet::Logs | DataSet::Metrics => Ok(Some(Census::of(batches)?)),
+        _ => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use headrope_model::DataSet;
+use headrope_model::{DataSet, RollupSet};
 use parquet::file::metadata::KeyValue;
 use parquet::file::writer::SerializedFileWriter;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub(crate) struct Origin {
     /// Every data set of the flush that wrote it: the flush is complete when all have a segment.
     /// Empty after a merge.
     pub(crate) data_sets: Vec<DataSet>,
+    /// Of spans, the roll-ups that count all of them.
+    pub(crate) rollups: RollupSet,
 }
 
 impl Origin {
@@ -36,7 +38,8 @@ impl Origin {
     pub(crate) fn merged(inputs: &[SegmentMeta]) -> Self {
         let all = inputs.iter().map(|meta| meta.covers.clone());
         let covers = all.collect::<Option<Vec<_>>>().map(Covers::union);
-        Self { covers, data_sets: Vec::new() }
+        let rollups = inputs.iter().map(|meta| meta.rollups).reduce(RollupSet::and);
+        Self { covers, data_sets: Vec::new(), rollups: rollups.unwrap_or_default() }
     }
 }
 
@@ -53,6 +56,9 @@ pub(crate) struct Label {
     pub(crate) covers: Option<Covers>,
     /// See [`Origin::data_sets`].
     pub(crate) flush: Vec<String>,
+    /// Bits of [`Origin::rollups`].
+    #[serde(default)]
+    pub(crate) rollups: u32,
 }
 
 /// Starts the file of a segment.
@@ -68,6 +74,7 @@ pub(super) fn finish(
     origin: &Origin,
 ) -> Result<SegmentMeta, StorageError> {
     meta.covers.clone_from(&origin.covers);
+    meta.rollups = origin.rollups;
     let label = Label {
         id: meta.id.clone(),
         data_set: meta.data_set.name().to_owned(),
@@ -78,6 +85,7 @@ pub(super) fn finish(
         services: meta.services.clone(),
         covers: meta.covers.clone(),
         flush: origin.data_sets.iter().map(|d| d.name().to_owned()).collect(),
+        rollups: meta.rollups.bits(),
     };
     let label = serde_json::to_string(&label).unwrap_or_default();
     file.append_key_value_metadata(KeyValue::new(KEY.to_owned(), label));

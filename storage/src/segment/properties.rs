@@ -9,22 +9,37 @@ use parquet::file::properties::{
 };
 use parquet::schema::types::ColumnPath;
 
+use super::cluster::STRETCH_ROWS;
 use super::labels::PageOptions;
 use crate::dense::column_name;
 
 /// Rows of a row group: small enough to skip, large enough to compress (what Quickwit, OpenObserve
 /// and GreptimeDB settled on).
-pub(super) const ROW_GROUP_ROWS: usize = 128 << 10;
+const ROW_GROUP_ROWS: usize = 128 << 10;
+/// Rows of a row group of a roll-up: rows are wide, and the steps of time are to fall in different
+/// ones.
+const ROLLUP_GROUP_ROWS: usize = 16 << 10;
 /// Rows of a data page at most.
 const PAGE_ROWS: usize = 8 << 10;
+/// Rows of a data page of a roll-up at most: a question skips to its steps of time.
+const ROLLUP_PAGE_ROWS: usize = 1 << 10;
+
+/// Rows of a row group at most.
+pub(super) const fn row_group_rows(data_set: DataSet) -> usize {
+    if data_set.is_rollup() { ROLLUP_GROUP_ROWS } else { ROW_GROUP_ROWS }
+}
+
+const fn page_rows(data_set: DataSet) -> usize {
+    if data_set.is_rollup() { ROLLUP_PAGE_ROWS } else { PAGE_ROWS }
+}
 
 const fn zstd_level(level: u32) -> i32 {
     if level == 0 { 1 } else { 3 }
 }
 
 /// How pages of labels are made.
-pub(super) const fn pages(level: u32) -> PageOptions {
-    PageOptions { rows: PAGE_ROWS, zstd: zstd_level(level) }
+pub(super) const fn pages(data_set: DataSet, level: u32) -> PageOptions {
+    PageOptions { rows: page_rows(data_set), zstd: zstd_level(level) }
 }
 
 /// Encodings: times and durations delta-packed, ids plain (random bits do not compress), labels
@@ -40,13 +55,13 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_compression(Compression::ZSTD(zstd))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_write_batch_size(PAGE_ROWS)
+        .set_max_row_group_row_count(Some(row_group_rows(data_set)))
+        .set_data_page_row_count_limit(page_rows(data_set))
+        .set_write_batch_size(page_rows(data_set))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_key_value_metadata(Some(metadata));
     if data_set == DataSet::Logs {
-        builder = bodies(builder, level);
+        builder = logs(builder, level);
     }
     for column in schema::columns(data_set) {
         let path = ColumnPath::from(column.name);
@@ -65,6 +80,13 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
                         .set_column_bloom_filter_enabled(path.clone(), true)
                         .set_column_bloom_filter_fpp(path, 0.01);
                 }
+            }
+            Column::Bytes => {
+                // Nobody compares them, and no two are alike.
+                builder = builder
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+                    .set_column_statistics_enabled(path, EnabledStatistics::None);
             }
             _ => {}
         }
@@ -85,8 +107,9 @@ const fn body_zstd_level(level: u32) -> i32 {
     if level == 0 { 1 } else { 6 }
 }
 
-/// Bodies are the most of a log segment, seldom repeat as a whole, and their bounds tell nothing.
-fn bodies(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuilder {
+/// Bodies are the most of a log segment, seldom repeat as a whole, and their bounds tell nothing. A page
+/// of the other columns holds a stretch: the ids of a trace, which lie apart in it, are found again.
+fn logs(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuilder {
     let body = || ColumnPath::from("body");
     let zstd = ZstdLevel::try_new(body_zstd_level(level)).unwrap_or_default();
     builder
@@ -94,5 +117,7 @@ fn bodies(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuild
         .set_column_encoding(body(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
         .set_column_compression(body(), Compression::ZSTD(zstd))
         .set_column_data_page_size_limit(body(), BODY_PAGE_BYTES)
+        .set_data_page_row_count_limit(STRETCH_ROWS)
+        .set_write_batch_size(STRETCH_ROWS)
         .set_column_statistics_enabled(body(), EnabledStatistics::None)
 }

@@ -32,6 +32,13 @@ pub(super) fn order(data_set: DataSet, batches: &[&RecordBatch]) -> Result<Vec<P
             let series = |(batch, row): Pick| series.get(batch).and_then(|s| s.get(row)).copied();
             Ok(sorted(with_time(batches, "time", |pick| (name.code(pick), series(pick)))?))
         }
+        // Made in order, in one batch.
+        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => {
+            let rows = |(at, batch): (usize, &&RecordBatch)| {
+                (0..batch.num_rows()).map(move |row| (at, row))
+            };
+            Ok(batches.iter().enumerate().flat_map(rows).collect())
+        }
     }
 }
 

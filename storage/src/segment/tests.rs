@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray as _, MapArray, RecordBatch, UInt32A
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, concat_batches, take, take_record_batch};
 use arrow::datatypes::{DataType, Schema, TimestampNanosecondType};
-use headrope_model::{Signal, schema};
+use headrope_model::{RollupSet, Signal, schema};
 use headrope_testdata::arbitrary::Dice;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
@@ -38,7 +38,12 @@ fn write(
     data_set: DataSet,
     batches: &[&RecordBatch],
 ) -> Result<Option<SegmentMeta>, StorageError> {
-    super::write(dir, data_set, batches, Origin { covers: None, data_sets: Vec::new() })
+    super::write(
+        dir,
+        data_set,
+        batches,
+        Origin { covers: None, data_sets: Vec::new(), rollups: RollupSet::default() },
+    )
 }
 
 /// Labels as plain text, everything else as it is.

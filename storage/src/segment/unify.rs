@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use super::labels::{NULL, Sorted};
 
 /// Which row of which batch.
-pub(super) type Pick = (usize, usize);
+pub(crate) type Pick = (usize, usize);
 
 /// One batch's keys, and what they are in the common dictionary.
 struct Keys<'a> {
@@ -27,7 +27,7 @@ fn identity(values: &StringArray) -> (usize, usize, usize) {
 }
 
 /// A label column of several batches: each distinct text once, in byte order, and a code per row.
-pub(super) struct Unified<'a> {
+pub(crate) struct Unified<'a> {
     sorted: Sorted<'a>,
     batches: Vec<Keys<'a>>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Unified<'a> {
 impl<'a> Unified<'a> {
     /// # Errors
     /// When the column is not dictionary-encoded text.
-    pub(super) fn of(batches: &[&'a RecordBatch], column: usize) -> Result<Self, ArrowError> {
+    pub(crate) fn of(batches: &[&'a RecordBatch], column: usize) -> Result<Self, ArrowError> {
         let wrong = || ArrowError::SchemaError(format!("column {column} is not a label"));
         let mut ranks: BTreeMap<&str, u32> = BTreeMap::new();
         let mut parts = Vec::with_capacity(batches.len());
@@ -67,6 +67,11 @@ impl<'a> Unified<'a> {
         Ok(Self { sorted: Sorted(ranks.into_keys().collect()), batches })
     }
 
+    /// The distinct texts in byte order; a code is a place among them.
+    pub(crate) fn texts(&self) -> &[&'a str] {
+        &self.sorted.0
+    }
+
     /// The distinct texts in byte order.
     pub(super) const fn sorted(&self) -> &Sorted<'a> {
         &self.sorted
@@ -82,7 +87,7 @@ impl<'a> Unified<'a> {
 
     /// The code of a row; codes order as their texts do.
     #[inline]
-    pub(super) fn code(&self, (batch, row): Pick) -> u32 {
+    pub(crate) fn code(&self, (batch, row): Pick) -> u32 {
         let Some(part) = self.batches.get(batch) else { return NULL };
         if part.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return NULL;

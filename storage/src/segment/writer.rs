@@ -87,6 +87,7 @@ impl SegmentWriter {
             index_bytes: None,
             checksum: None,
             covers: None,
+            rollups: origin.rollups,
         };
         let dir = dir.to_owned();
         let services = Some(BTreeSet::new());
@@ -114,7 +115,7 @@ impl SegmentWriter {
         let number = self.file.flushed_row_groups().len();
         let general = self.writers.create_column_writers(number)?;
         let mut writers = self.leaves.iter().cloned().zip(general).peekable();
-        let options = properties::pages(self.meta.level);
+        let options = properties::pages(self.meta.data_set, self.meta.level);
         let mut group = self.file.next_row_group()?;
         let mut body = None;
         for (at, field) in self.stored.fields().iter().enumerate() {
@@ -256,9 +257,11 @@ impl SegmentMeta {
 
 fn note_services(services: &mut Option<BTreeSet<String>>, column: &Unified<'_>, codes: &[u32]) {
     let Some(names) = services else { return };
-    // Rows are sorted by service: a few runs.
+    // Where rows are sorted by service these are few runs.
     let runs = codes.chunk_by(|a, b| a == b).filter_map(|run| run.first().copied());
-    names.extend(runs.filter_map(|code| column.sorted().get(code)).map(str::to_owned));
+    let distinct: BTreeSet<u32> = runs.collect();
+    let texts = distinct.into_iter().filter_map(|code| column.sorted().get(code));
+    names.extend(texts.map(str::to_owned));
     if names.len() > MAX_SERVICES {
         *services = None;
     }

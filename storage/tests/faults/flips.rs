@@ -66,13 +66,19 @@ async fn content(dir: &Path) -> Result<Content, StorageError> {
             let index = TextIndex::open(segment.index_path().unwrap())?;
             let candidates = index.candidates(&TextQuery::parse(word).unwrap())?;
             let numbered = (0_u32..).zip(all);
-            let at = numbered.filter(|(at, _)| candidates.as_ref().is_none_or(|c| c.contains(*at)));
+            let at =
+                numbered.filter(|(at, _)| candidates.as_ref().is_none_or(|c| c.rows.contains(*at)));
             hits.extend(at.map(|(_, record)| record).filter(is_hit));
         }
         let live: Vec<_> = snapshot.live(DataSet::Logs).iter().map(|l| l.batch.clone()).collect();
         hits.extend(rows::records(DataSet::Logs, &live).into_iter().filter(is_hit));
         hits.sort_unstable();
         found.push((word, hits));
+    }
+    for rollup in DataSet::ROLLUPS {
+        for segment in snapshot.segments(rollup) {
+            rows::of_segment(segment)?;
+        }
     }
     let all = (rows::seen(&snapshot)?, rows::part_spans(&snapshot)?, found);
     engine.release_lock();

@@ -56,6 +56,7 @@ const fn kind(column: Column) -> &'static str {
         Column::UInt | Column::UInt32 => "uint",
         Column::Double => "double",
         Column::Bool => "bool",
+        Column::Bytes => "bytes",
         Column::Attributes => "map",
         Column::Events
         | Column::Links
@@ -94,6 +95,13 @@ fn trace_fields() -> Vec<Field> {
     .collect()
 }
 
+/// A view of a roll-up shows steps of one length.
+fn rolled_up(name: &'static str, about: &'static str, data_set: DataSet) -> Table {
+    let mut fields = fields(data_set);
+    fields.retain(|field| field.name != "step_ns");
+    Table { name, about, fields }
+}
+
 fn tables() -> Vec<Table> {
     let of = |name, about, data_set| Table { name, about, fields: fields(data_set) };
     vec![
@@ -101,6 +109,21 @@ fn tables() -> Vec<Table> {
         Table { name: "traces", about: "one row per trace", fields: trace_fields() },
         of("logs", "one row per record", DataSet::Logs),
         of("metrics", "one row per point", DataSet::Metrics),
+        rolled_up(
+            "operation_minute",
+            "spans by operation and minute; also _hour, _day",
+            DataSet::OperationRollup,
+        ),
+        rolled_up(
+            "service_minute",
+            "spans by instance and minute; also _hour, _day",
+            DataSet::ServiceRollup,
+        ),
+        rolled_up(
+            "statement_minute",
+            "database calls by statement and minute; also _hour, _day",
+            DataSet::StatementRollup,
+        ),
     ]
 }
 
