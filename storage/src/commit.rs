@@ -48,15 +48,20 @@ pub(crate) fn run(shared: &Shared, mut queue: mpsc::Receiver<Pending>, mut log: 
         if shared.take_rotation() {
             log.rotate();
         }
-        next_seq = commit(shared, &mut log, next_seq, group);
-        if queue.is_empty() {
-            log.mark(next_seq);
-        }
+        let last = queue.is_empty();
+        next_seq = commit(shared, &mut log, next_seq, group, last);
     }
 }
 
-/// Commits one group; returns the number of the next entry.
-fn commit(shared: &Shared, log: &mut LogWriter, next_seq: u64, group: Vec<Pending>) -> u64 {
+/// Commits one group; returns the number of the next entry. The `last` one, behind which none waits, is
+/// marked before it is acknowledged.
+fn commit(
+    shared: &Shared,
+    log: &mut LogWriter,
+    next_seq: u64,
+    group: Vec<Pending>,
+    last: bool,
+) -> u64 {
     let started = Instant::now();
     let mut frame = FrameBuilder::new(next_seq);
     let mut last_seq = next_seq;
@@ -74,6 +79,9 @@ fn commit(shared: &Shared, log: &mut LogWriter, next_seq: u64, group: Vec<Pendin
             let _gone = pending.reply.send(Err(refusal));
         }
         return next_seq;
+    }
+    if last {
+        log.mark(last_seq + 1);
     }
     shared.counts.commit_seconds.observe(started.elapsed());
     shared.counts.commits.add(1);

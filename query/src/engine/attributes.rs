@@ -107,6 +107,7 @@ impl<'e> Tag<'e> {
         let call = ScalarFunctionExpr::try_downcast_func::<HasTag>(expr.as_ref())?;
         let [from, elsewhere @ .., key, value] = call.args() else { return None };
         let key = is_whole(from).then(|| text_of(key)).flatten()?;
+        text_of(value)?;
         Some(Self { function: call.fun(), elsewhere, key, value })
     }
 
@@ -117,7 +118,8 @@ impl<'e> Tag<'e> {
         elsewhere: Vec<Arc<dyn PhysicalExpr>>,
         config: &Arc<ConfigOptions>,
     ) -> Arc<dyn PhysicalExpr> {
-        let equal = BinaryExpr::new(own, Operator::IsNotDistinctFrom, Arc::clone(self.value));
+        let value = lit(ScalarValue::Utf8View(text_of(self.value).map(str::to_owned)));
+        let equal = BinaryExpr::new(own, Operator::IsNotDistinctFrom, value);
         let mut args = vec![lit(ScalarValue::Utf8View(None))];
         args.extend(elsewhere);
         args.push(lit(ScalarValue::from(self.key)));
