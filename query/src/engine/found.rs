@@ -7,11 +7,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array as _, AsArray as _, RecordBatch, UInt64Array, new_null_array,
-};
+use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{cast, take_record_batch};
-use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
@@ -20,18 +18,15 @@ use headrope_model::{DataSet, TraceId, schema};
 use headrope_storage::{LiveBatch, Segment, Snapshot};
 use tokio::task::JoinSet;
 
-use super::scan::{File, Rows, Scan};
+use super::rows;
+use super::scan::Scan;
 use crate::segment::{
-    Extent, Footer, Footers, Page, Positioned, each_batch, is_null, pages_of_extent, pages_of_ids,
+    Extent, Footer, Footers, Page, Positioned, each_batch, pages_of_extent, pages_of_ids,
     rows_of_ids,
 };
 
 /// What the parts of a trace say of it.
 const PART: [&str; 4] = ["start_time", "end_time", "span_count", "service_names"];
-
-/// Columns of spans that are null in most pages.
-const NULL_AT_TIMES: [&str; 6] =
-    ["status_message", "trace_state", "events", "links", "scope_version", "host_id"];
 
 /// Where a trace is.
 #[derive(Debug)]
@@ -138,6 +133,7 @@ pub(crate) async fn spans(
     context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>> {
     let options = context.session_config();
+    let asked: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
     let parts = options.target_partitions().max(1);
     let (of, over, about) = (Arc::clone(footers), Arc::clone(snapshot), extent.clone());
     let listed = tokio::task::spawn_blocking(move || places(&of, &over, &about, parts)).await;
@@ -154,20 +150,23 @@ pub(crate) async fn spans(
     let live = live.filter(|l| l.min_time <= extent.to && l.max_time >= extent.from);
     let live: Vec<RecordBatch> =
         live.filter_map(|l| live_rows(l, &ids).transpose()).collect::<Result<_>>()?;
-    // A reader of a column costs about as much as a page, so what is null is not read.
-    let left_out = |column: &str| {
-        NULL_AT_TIMES.contains(&column)
-            && live.is_empty()
-            && found.iter().all(|part| is_null(&part.footer, &part.rows, column))
-    };
-    let (null, read): (Vec<&str>, Vec<&str>) =
-        columns.iter().copied().partition(|column| left_out(column));
+    let mut readers = JoinSet::new();
+    for part in found {
+        let (of, asked) = (Arc::clone(footers), asked.clone());
+        readers.spawn_blocking(move || {
+            let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+            rows::read(&of, &part.segment, &part.rows, &asked)
+        });
+    }
+    let mut batches = Vec::new();
+    while let Some(read) = readers.join_next().await {
+        batches.extend(read.map_err(|e| exec_datafusion_err!("{e}"))??);
+    }
+    if live.is_empty() {
+        return Ok(batches);
+    }
     let query = schema::query(DataSet::Spans);
-    let projection = read.iter().map(|c| query.index_of(c)).collect::<Result<Vec<_>, _>>()?;
-    let file = |part: Part| {
-        let rows = Rows::of(part.rows.iter().map(|row| *row as usize));
-        File { segment: part.segment, rows: Some(rows) }
-    };
+    let projection = columns.iter().map(|c| query.index_of(c)).collect::<Result<Vec<_>, _>>()?;
     let scan = Scan {
         footers: Arc::clone(footers),
         data_set: DataSet::Spans,
@@ -177,31 +176,17 @@ pub(crate) async fn spans(
         late: false,
         limit: None,
         exactly: true,
-        files: found.into_iter().map(file).collect(),
+        files: Vec::new(),
         live,
     };
     let plan = scan.plan(options.options())?;
-    let batches = collect(plan, context).await?;
-    batches.iter().map(|batch| with_null(batch, &null)).collect()
-}
-
-/// A batch with further columns that are null.
-fn with_null(batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch> {
-    let query = schema::query(DataSet::Spans);
-    let mut fields = batch.schema().fields().to_vec();
-    let mut arrays = batch.columns().to_vec();
-    for column in columns {
-        let field = query.field_with_name(column)?;
-        arrays.push(new_null_array(field.data_type(), batch.num_rows()));
-        fields.push(Arc::new(field.clone().with_nullable(true)));
-    }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+    batches.extend(collect(plan, context).await?);
+    Ok(batches)
 }
 
 /// Rows of a segment.
 struct Part {
     segment: Arc<Segment>,
-    footer: Arc<Footer>,
     /// Ascending.
     rows: Vec<u32>,
 }
@@ -246,7 +231,7 @@ impl Place {
         let ids = [id.bytes().to_vec()];
         let file = Positioned::of(&segment)?;
         let rows = rows_of_ids(&footer, &file, "trace_id", &ids, &pages)?;
-        Ok((!rows.is_empty()).then_some(Part { segment, footer, rows }))
+        Ok((!rows.is_empty()).then_some(Part { segment, rows }))
     }
 }
 

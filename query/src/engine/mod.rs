@@ -5,7 +5,7 @@
 //! (maps over columns), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
 //! replaces it), `pick`, `search` and `best` (the first rows of an order), `group`, `sums` and `labels`
-//! (aggregates by labels), `found` (the spans of a trace), `lines`
+//! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines`
 //! (log records found without SQL), `machine` (what all questions share), `gate`
 //! (how many run).
 
@@ -27,6 +27,7 @@ mod pick;
 mod prune;
 mod reader;
 mod rollup;
+mod rows;
 mod scan;
 mod search;
 mod session;

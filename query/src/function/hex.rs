@@ -59,7 +59,7 @@ impl ScalarUDFImpl for HexId {
     }
 }
 
-fn hex(array: &ArrayRef) -> Result<ArrayRef> {
+pub(crate) fn hex(array: &ArrayRef) -> Result<ArrayRef> {
     let Some(ids) = array.as_fixed_size_binary_opt() else {
         return exec_err!("{NAME} takes an id, not {}", array.data_type());
     };

@@ -165,7 +165,10 @@ pub(crate) fn each_batch(
     let total = metadata.metadata().row_groups().get(group).map_or(0, |g| g.num_rows());
     let selection =
         RowSelection::from_consecutive_ranges(rows, usize::try_from(total).unwrap_or_default());
-    let mask = ProjectionMask::columns(parquet, columns.iter().copied());
+    // By place: a name with dots would be taken for a path.
+    let fields = parquet.root_schema().get_fields().iter().enumerate();
+    let roots = fields.filter(|(_, f)| columns.contains(&f.name())).map(|(at, _)| at);
+    let mask = ProjectionMask::roots(parquet, roots);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
         .with_row_groups(vec![group])
         .with_projection(mask)

@@ -12,10 +12,11 @@ use super::cache::{self, Dropped};
 use super::case::{Case, Kind, absent};
 
 /// Settings of the server under measurement: what is stored is old and must stay.
-pub(super) const SETTINGS: [(&str, &str); 3] = [
+pub(super) const SETTINGS: [(&str, &str); 4] = [
     ("HEADROPE_STORAGE__RETAIN_TRACES", "forever"),
     ("HEADROPE_STORAGE__RETAIN_LOGS", "forever"),
     ("HEADROPE_STORAGE__RETAIN_METRICS", "forever"),
+    ("HEADROPE_STORAGE__RETAIN_ROLLUPS", "forever"),
 ];
 /// Questions of a kind that are asked before its times count.
 const WARM_UP: u64 = 5;
