@@ -116,7 +116,7 @@ impl Gather {
                 self.few.push(row);
                 return;
             }
-            self.to_bits();
+            self.become_bits();
         }
         self.set(row);
     }
@@ -129,7 +129,7 @@ impl Gather {
                 self.few.extend(first..end);
                 return;
             }
-            self.to_bits();
+            self.become_bits();
         }
         let (mut row, whole) = (first, end & !7);
         while row < end {
@@ -144,7 +144,7 @@ impl Gather {
         }
     }
 
-    fn to_bits(&mut self) {
+    fn become_bits(&mut self) {
         self.bits = vec![0; self.rows.div_ceil(8) as usize];
         for row in std::mem::take(&mut self.few) {
             self.set(row);

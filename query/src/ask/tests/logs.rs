@@ -259,7 +259,7 @@ async fn what_arrives_between_pages_moves_none() {
     let found = pages(&queries, query, || async {
         let from = next.replace(next.get() + 30);
         append(&engine, from..from + 30).await;
-        if from % 4 == 0 {
+        if from.is_multiple_of(4) {
             engine.flush().await.unwrap();
         }
     })
