@@ -37,15 +37,6 @@ const fn zstd_level(level: u32) -> i32 {
     if level == 0 { 1 } else { 3 }
 }
 
-/// Level of zstd for attributes in columns of their own, whose text is most of a wide span: row groups
-/// are mostly copied when they are merged, so a flush decides how small they stay.
-const ATTRIBUTES_ZSTD: i32 = 3;
-
-/// How pages of attributes in columns of their own are made.
-pub(super) const fn attribute_pages(data_set: DataSet, level: u32) -> PageOptions {
-    PageOptions { zstd: ATTRIBUTES_ZSTD, ..pages(data_set, level) }
-}
-
 /// How pages of labels are made.
 pub(super) const fn pages(data_set: DataSet, level: u32) -> PageOptions {
     PageOptions { rows: page_rows(data_set), zstd: zstd_level(level) }
@@ -100,12 +91,9 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
             _ => {}
         }
     }
-    let attributes_zstd = ZstdLevel::try_new(ATTRIBUTES_ZSTD).unwrap_or_default();
     for key in dense {
         let path = ColumnPath::new(vec![column_name(key)]);
-        builder = builder
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_compression(path, Compression::ZSTD(attributes_zstd));
+        builder = builder.set_column_dictionary_enabled(path, false);
     }
     builder.build()
 }

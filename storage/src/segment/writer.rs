@@ -150,7 +150,6 @@ impl SegmentWriter {
             }
         }
         for cells in split.iter_mut().flat_map(|split| &mut split.dense) {
-            let options = properties::attribute_pages(self.meta.data_set, self.meta.level);
             write_dense(&mut group, &mut writers, cells, options)?;
         }
         group.close()?;
