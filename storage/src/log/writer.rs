@@ -67,7 +67,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Marks that everything before `next_seq` is acknowledged: an empty frame behind the last one,
+    /// Marks that everything before `next_seq` is as durable as it will be: an empty frame behind the last one,
     /// where the next one will be written over it. Damage to the last frame is then told from a write
     /// that did not come to its end. The mark is not synced and may be missing.
     pub(crate) fn mark(&mut self, next_seq: u64) {
