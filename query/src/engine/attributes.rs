@@ -216,49 +216,24 @@ impl ScalarUDFImpl for FindAttribute {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
-        let columns = arrays(args)?;
-        let found = self.find.on(&columns)?;
-        let mut out = self.output.builder(rows);
-        let mut scratch = String::new();
-        for row in 0..rows {
-            out.push(found.get(row, &mut scratch));
-        }
-        Ok(ColumnarValue::Array(out.finish()))
+        Ok(ColumnarValue::Array(values_of(&self.find, self.output, &arrays(args)?, rows)?))
     }
 }
 
-/// The whole map, from the columns of a file.
-#[derive(Debug, PartialEq, Eq)]
-struct WholeMap {
-    layout: Layout,
-    map: DataType,
-    signature: Signature,
-}
-
-impl Hash for WholeMap {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.layout.columns().hash(state);
+/// An attribute in so many rows of the columns that can hold it, in the order of [`Find::columns`].
+pub(super) fn values_of(
+    find: &Find,
+    output: Output,
+    columns: &[ArrayRef],
+    rows: usize,
+) -> Result<ArrayRef> {
+    let found = find.on(columns)?;
+    let mut out = output.builder(rows);
+    let mut scratch = String::new();
+    for row in 0..rows {
+        out.push(found.get(row, &mut scratch));
     }
-}
-
-impl ScalarUDFImpl for WholeMap {
-    fn name(&self) -> &str {
-        WHOLE
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(self.map.clone())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let rows = args.number_rows;
-        let map = self.layout.assemble(&arrays(args)?, rows)?;
-        Ok(ColumnarValue::Array(Arc::new(map)))
-    }
+    Ok(out.finish())
 }
 
 /// A single attribute as a column of a scan.
@@ -272,6 +247,14 @@ impl Lookup {
     /// Name of the column; no column of the schema has such a name.
     pub(crate) fn name(&self) -> String {
         format!("{}(attributes, {:?})", self.output.function(), self.key)
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(super) const fn output(&self) -> Output {
+        self.output
     }
 
     pub(crate) fn field(&self) -> Field {

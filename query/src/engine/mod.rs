@@ -4,11 +4,12 @@
 //! segments and live batches), `scan` (the physical plan over them), `attributes`
 //! (maps over columns), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
-//! replaces it), `pick`, `search` and `best` (the first rows of an order), `group`, `sums` and `labels`
+//! replaces it), `pick`, `search`, `best` and `absent` (the first rows of an order), `group`, `sums` and `labels`
 //! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines`
 //! (log records found without SQL), `machine` (what all questions share), `gate`
 //! (how many run).
 
+mod absent;
 mod attributes;
 mod best;
 mod catalog;

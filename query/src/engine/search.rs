@@ -22,6 +22,7 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 use futures::StreamExt as _;
 use headrope_storage::Segment;
 
+use super::absent::Absent;
 use super::best::{Best, Candidate, Order};
 use super::scan::{File, Rows, Scan};
 use crate::segment::{Known, Page, always_holds, may_hold, pages};
@@ -74,12 +75,22 @@ struct Candidates {
     all: usize,
     /// What of the filter does not follow from the bounds of these pages.
     filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Row groups that it rules out.
+    absent: Arc<Absent>,
 }
 
 /// Rows that are looked at together.
 enum Part {
-    File(usize, Vec<Range<usize>>),
+    /// Pages of a file, in its order.
+    File(usize, Vec<Page>),
     Live(usize),
+}
+
+/// Rows and pages of a part that were looked at.
+#[derive(Default)]
+struct Seen {
+    pages: usize,
+    rows: usize,
 }
 
 impl Search {
@@ -132,7 +143,8 @@ impl Search {
         };
         let bound = |page: &Page| if self.order.descending { page.max } else { page.min };
         found.sort_by_key(|(_, page)| std::cmp::Reverse(self.order.rank(bound(page))));
-        Ok(Candidates { pages: found, all, filter })
+        let absent = Arc::new(Absent::of(filter.as_ref(), &self.scan)?);
+        Ok(Candidates { pages: found, all, filter, absent })
     }
 
     /// Looks at live rows and at pages in turn, until no page can hold a better row.
@@ -144,8 +156,7 @@ impl Search {
     ) -> Result<Best> {
         let mut best = Best::new(self.order);
         let live = (0..self.scan.live.len()).map(Part::Live).collect();
-        let left = candidates.filter.as_ref();
-        self.look_at(live, left, &mut best, context, metrics).await?;
+        self.look_at(live, candidates, &mut best, context, metrics).await?;
         let mut at_once = (self.order.rows / ROWS_PER_PAGE).max(FIRST_PAGES);
         let mut rest = candidates.pages.as_slice();
         loop {
@@ -158,9 +169,8 @@ impl Search {
             if wave.is_empty() {
                 return Ok(best);
             }
-            metrics.pages_read.add(count);
             let parts = parts(wave, context.session_config().target_partitions());
-            self.look_at(parts, left, &mut best, context, metrics).await?;
+            self.look_at(parts, candidates, &mut best, context, metrics).await?;
             rest = later;
             at_once = at_once.saturating_mul(2);
         }
@@ -169,7 +179,7 @@ impl Search {
     async fn look_at(
         self: &Arc<Self>,
         parts: Vec<Part>,
-        left: Option<&Arc<dyn PhysicalExpr>>,
+        candidates: &Candidates,
         best: &mut Best,
         context: &Arc<TaskContext>,
         metrics: &Metrics,
@@ -178,33 +188,65 @@ impl Search {
         let order = self.order;
         let tasks = parts.into_iter().map(|part| {
             let (search, context) = (Arc::clone(self), Arc::clone(context));
-            let left = left.cloned();
+            let (left, absent) = (candidates.filter.clone(), Arc::clone(&candidates.absent));
             let mut best = Best::after(order, last);
             SpawnedTask::spawn(async move {
-                let rows = Box::pin(search.part(&part, &mut best, context, left.as_ref())).await?;
-                Ok::<_, DataFusionError>((best, rows))
+                let part = search.without_absent(part, absent).await?;
+                let seen = Box::pin(search.part(&part, &mut best, context, left.as_ref())).await?;
+                Ok::<_, DataFusionError>((best, seen))
             })
             .join()
         });
         let width = context.session_config().target_partitions().max(1);
         let mut found = futures::stream::iter(tasks).buffer_unordered(width);
         while let Some(done) = found.next().await {
-            let (part, rows) = done.map_err(|e| exec_datafusion_err!("{e}"))??;
-            metrics.rows_looked_at.add(rows);
+            let (part, seen) = done.map_err(|e| exec_datafusion_err!("{e}"))??;
+            metrics.pages_read.add(seen.pages);
+            metrics.rows_looked_at.add(seen.rows);
             part.kept.into_iter().for_each(|candidate| best.push(candidate));
             best.cut();
         }
         Ok(())
     }
 
-    /// Looks at the rows of a part; returns their number.
+    /// A part without the row groups whose dictionaries rule the filter out.
+    async fn without_absent(self: &Arc<Self>, part: Part, absent: Arc<Absent>) -> Result<Part> {
+        let Part::File(at, mut pages) = part else { return Ok(part) };
+        let file = self.scan.files.get(at);
+        let Some(file) = file.filter(|_| absent.may_rule_out()) else {
+            return Ok(Part::File(at, pages));
+        };
+        let (footers, segment) = (Arc::clone(&self.scan.footers), Arc::clone(&file.segment));
+        let pages = tokio::task::spawn_blocking(move || {
+            let footer = footers.of(&segment)?;
+            let mut wrong = Ok(());
+            pages.retain(|page| match absent.rules_out((at, &segment), &footer, page.group) {
+                Ok(out) => !out,
+                Err(e) => {
+                    wrong = Err(e);
+                    true
+                }
+            });
+            wrong.map(|()| pages)
+        });
+        Ok(Part::File(at, pages.await.map_err(|e| exec_datafusion_err!("{e}"))??))
+    }
+
+    /// Looks at the rows of a part.
     async fn part(
         &self,
         part: &Part,
         best: &mut Best,
         context: Arc<TaskContext>,
         left: Option<&Arc<dyn PhysicalExpr>>,
-    ) -> Result<usize> {
+    ) -> Result<Seen> {
+        let mut seen = Seen::default();
+        if let Part::File(_, pages) = part {
+            if pages.is_empty() {
+                return Ok(seen);
+            }
+            seen.pages = pages.len();
+        }
         // Bounds are known of files only.
         let filter = match part {
             Part::File(..) => left.cloned(),
@@ -228,11 +270,13 @@ impl Search {
             ..self.scan.clone()
         };
         let (source, ranges) = match part {
-            Part::File(at, ranges) => {
+            Part::File(at, pages) => {
+                let ranges: Vec<Range<usize>> =
+                    pages.iter().map(|p| p.base + p.rows.start..p.base + p.rows.end).collect();
                 let segment = self.scan.files.get(*at).map(|f| Arc::clone(&f.segment));
                 let rows = || Some(Rows::Ranges(ranges.clone()));
                 scan.files.extend(segment.map(|segment| File { segment, rows: rows() }));
-                (*at, ranges.clone())
+                (*at, ranges)
             }
             Part::Live(at) => {
                 let batch = self.scan.live.get(*at);
@@ -246,10 +290,9 @@ impl Search {
         let filter = filter.map(|f| reassign_expr_columns(f, &schema)).transpose()?;
         let plan = scan.plan(context.session_config().options())?;
         let mut stream = plan.execute(0, context)?;
-        let mut seen = 0;
         while let Some(batch) = stream.next().await {
             let batch = batch?;
-            seen += batch.num_rows();
+            seen.rows += batch.num_rows();
             let keep = filter.as_ref().map(|f| holds(f, &batch)).transpose()?;
             let values = integers(&batch, &self.column)?;
             for (at, value) in values.values().iter().enumerate() {
@@ -306,10 +349,8 @@ fn parts(pages: &[(usize, Page)], tasks: usize) -> Vec<Part> {
     let mut parts = Vec::new();
     for of_file in pages.chunk_by(|a, b| a.0 == b.0) {
         for some in of_file.chunks(most) {
-            let rows =
-                some.iter().map(|(_, p)| p.base + p.rows.start..p.base + p.rows.end).collect();
             let file = some.first().map_or(0, |(file, _)| *file);
-            parts.push(Part::File(file, rows));
+            parts.push(Part::File(file, some.iter().map(|(_, page)| page.clone()).collect()));
         }
     }
     parts

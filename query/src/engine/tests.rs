@@ -93,6 +93,10 @@ fn predicate(known: &Known, data_set: DataSet) -> BoxedStrategy<String> {
             Just("parent_span_id IS NULL".to_owned()),
             Just("http_response_status_code >= 500".to_owned()),
             Just("attr(attributes, 'http.request.method') = 'GET'".to_owned()),
+            Just("attr(attributes, 'http.request.method') = 'BREW'".to_owned()),
+            Just("attr(attributes, 'http.request.method') IS NULL".to_owned()),
+            Just("db_system_name LIKE 'post%'".to_owned()),
+            Just("coalesce(db_system_name, 'none') = 'none'".to_owned()),
         ]
         .boxed(),
     };

@@ -51,6 +51,16 @@ impl Footer {
         &self.metadata
     }
 
+    pub(crate) const fn data_set(&self) -> DataSet {
+        self.data_set
+    }
+
+    /// A value of the file's key-value metadata.
+    pub(crate) fn key_value(&self, key: &str) -> Option<&str> {
+        let all = self.metadata.file_metadata().key_value_metadata()?;
+        all.iter().find(|pair| pair.key == key)?.value.as_deref()
+    }
+
     /// The first leaf column of a column; `None` if the file lacks it.
     pub(crate) fn leaf(&self, column: &str) -> Option<usize> {
         self.leaves.get(column).copied()

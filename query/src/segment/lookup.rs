@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
+use datafusion::arrow::array::{Array as _, AsArray as _, FixedSizeBinaryArray, RecordBatch};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
+use super::chunk::Group;
 use super::file::Positioned;
 use super::footer::Footer;
 use super::pages::{Page, integer, pages, text};
@@ -134,18 +135,42 @@ pub(crate) fn rows_of_ids(
             let array = batch.columns().first().and_then(|c| c.as_fixed_size_binary_opt());
             let wrong = || ParquetError::General(format!("{column} holds no ids"));
             let array = array.ok_or_else(wrong)?;
-            for at in 0..array.len() {
-                let row = rows.next();
-                let is_one = || ids.binary_search_by(|id| id.as_slice().cmp(array.value(at)));
-                if array.is_valid(at) && is_one().is_ok() {
-                    found.extend(row.and_then(|row| u32::try_from(row).ok()));
-                }
+            let mut passed = 0;
+            for at in places(array, ids) {
+                let row = rows.nth(at - passed).and_then(|row| u32::try_from(row).ok());
+                found.extend(row);
+                passed = at + 1;
+            }
+            if let Some(left) = array.len().checked_sub(passed + 1) {
+                rows.nth(left);
             }
             Ok(())
         };
         each_batch(footer, file, first.group, ranges, &[column], read)?;
     }
     Ok(found)
+}
+
+/// Where an array has one of some ids, which are sorted; ascending.
+fn places(array: &FixedSizeBinaryArray, ids: &[Vec<u8>]) -> Vec<usize> {
+    let one: Option<[u8; 16]> = match ids {
+        [id] if array.value_length() == 16 => id.as_slice().try_into().ok(),
+        _ => None,
+    };
+    let mut places: Vec<usize> = match one {
+        // One id of the usual width is compared as a whole.
+        Some(id) => {
+            let (values, _) = array.value_data().as_chunks::<16>();
+            let same = values.iter().enumerate().filter(|(_, value)| **value == id);
+            same.map(|(at, _)| at).collect()
+        }
+        None => {
+            let is_one = |id: &[u8]| ids.binary_search_by(|one| one.as_slice().cmp(id)).is_ok();
+            (0..array.len()).filter(|at| is_one(array.value(*at))).collect()
+        }
+    };
+    places.retain(|at| array.is_valid(*at));
+    places
 }
 
 /// Reads columns of some rows of a row group; labels come as dictionaries.
@@ -160,21 +185,23 @@ pub(crate) fn each_batch(
     columns: &[&str],
     mut read: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<()> {
-    let metadata = footer.codes()?;
-    let parquet = metadata.metadata().file_metadata().schema_descr();
-    let total = metadata.metadata().row_groups().get(group).map_or(0, |g| g.num_rows());
-    let selection =
-        RowSelection::from_consecutive_ranges(rows, usize::try_from(total).unwrap_or_default());
+    let codes = footer.codes()?;
+    let parquet = codes.metadata().file_metadata().schema_descr();
+    let about = codes.metadata().row_groups().get(group);
+    let about = about.ok_or_else(|| ParquetError::General(format!("no row group {group}")))?;
+    let selection = RowSelection::from_consecutive_ranges(rows, usize::try_from(about.num_rows())?);
     // By place: a name with dots would be taken for a path.
     let fields = parquet.root_schema().get_fields().iter().enumerate();
     let roots = fields.filter(|(_, f)| columns.contains(&f.name())).map(|(at, _)| at);
     let mask = ProjectionMask::roots(parquet, roots);
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
-        .with_row_groups(vec![group])
-        .with_projection(mask)
-        .with_row_selection(selection)
-        .with_batch_size(BATCH_ROWS)
-        .build()?;
+    let levels = parquet_to_arrow_field_levels(parquet, mask, Some(codes.schema().fields()))?;
+    let group = Group { footer, file, about, number: group };
+    let reader = ParquetRecordBatchReader::try_new_with_row_groups(
+        &levels,
+        &group,
+        BATCH_ROWS,
+        Some(selection),
+    )?;
     for batch in reader {
         read(&batch?)?;
     }

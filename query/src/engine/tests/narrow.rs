@@ -65,6 +65,29 @@ async fn the_first_rows_of_an_order() {
     first_rows(&seeded_busy(Placed::Merged, TRACES_PER_SECOND).await, 60).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_groups_without_a_value_are_not_looked_at() {
+    let data = seeded_busy(Placed::Merged, TRACES_PER_SECOND).await;
+    let looked_at = |condition: &'static str| {
+        let data = &data;
+        async move {
+            let query = format!(
+                "EXPLAIN ANALYZE SELECT span_id FROM spans WHERE {condition} \
+                 ORDER BY start_time DESC LIMIT 20"
+            );
+            let (plan, ..) = row(data, &query).await;
+            let plan = plan.to_string();
+            assert!(plan.contains("PickExec"), "{plan}");
+            !plan.contains("rows_looked_at=0")
+        }
+    };
+    assert!(looked_at("attr(attributes, 'http.request.method') = 'GET'").await);
+    assert!(!looked_at("attr(attributes, 'http.request.method') = 'BREW'").await);
+    assert!(looked_at("db_system_name IS NULL").await);
+    assert!(!looked_at("db_system_name = 'papyrus'").await);
+    assert!(!looked_at("db_system_name LIKE '%papyrus%'").await);
+}
+
 async fn by_labels(data: &Seeded, cases: usize) {
     let known = known(data);
     let strategy = (
