@@ -14,7 +14,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
-use super::labels::{self, PageOptions};
+use super::chunk::PageOptions;
+use super::labels;
 use super::output::{self, Origin, Sink};
 use super::writer::MAX_SERVICES;
 use super::{paths, properties};

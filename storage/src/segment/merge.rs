@@ -1,5 +1,5 @@
-//! Merging segments: a streaming k-way merge over files that are each in segment order, so memory
-//! does not grow with their size.
+//! Merging segments other than of spans: a streaming k-way merge over files that are each in segment
+//! order, so memory does not grow with their size.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -33,7 +33,7 @@ use crate::snapshot::SegmentMeta;
 
 /// Rows read from an input at a time. A merge holds the rows of one output row group, and up to this
 /// many of every input.
-const INPUT_ROWS: usize = 8 << 10;
+pub(super) const INPUT_ROWS: usize = 8 << 10;
 
 /// Merges segments of one data set into one of `level`; durable when this returns.
 ///
@@ -93,7 +93,10 @@ fn plain(data_type: &DataType) -> &DataType {
 }
 
 /// Options that read labels as the dictionaries they are written with.
-fn with_dictionaries(file: &File, stored: &Schema) -> Result<ArrowReaderMetadata, StorageError> {
+pub(super) fn with_dictionaries(
+    file: &File,
+    stored: &Schema,
+) -> Result<ArrowReaderMetadata, StorageError> {
     let options = ArrowReaderOptions::new();
     let found = ArrowReaderMetadata::load(file, options.clone())?;
     let fields = found.schema().fields().iter().map(|field| {

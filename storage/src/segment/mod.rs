@@ -1,14 +1,19 @@
 //! Segments on disk: sorted rows in one Parquet file, with a text index beside logs.
 
 mod blocks;
+mod chunk;
 mod cluster;
 mod combine;
 mod copy;
 mod hybrid;
+mod ids;
 mod labels;
 mod merge;
 mod output;
 mod properties;
+#[cfg(test)]
+mod slice_tests;
+mod slices;
 mod sort;
 #[cfg(test)]
 mod tests;
@@ -24,6 +29,7 @@ use headrope_model::DataSet;
 #[cfg(test)]
 pub(crate) use combine::combine;
 pub(crate) use output::{KEY as LABEL_KEY, Label, Origin, discard};
+use properties::row_group_rows;
 pub(crate) use unify::Unified;
 use writer::SegmentWriter;
 
@@ -60,7 +66,11 @@ pub(crate) fn merge(
         return Ok(copied);
     }
     let inputs: Vec<PathBuf> = metas.iter().map(|m| paths(dir, data_set, &m.id).0).collect();
-    merge::merge(dir, data_set, level, &inputs, Origin::merged(metas))
+    let origin = Origin::merged(metas);
+    match data_set {
+        DataSet::Spans => slices::merge(dir, level, &inputs, origin, row_group_rows(data_set)),
+        _ => merge::merge(dir, data_set, level, &inputs, origin),
+    }
 }
 
 /// Sorts batches in the stored schema and writes them as one segment of level 0; durable when this
@@ -74,7 +84,18 @@ pub(crate) fn write(
     batches: &[&RecordBatch],
     origin: Origin,
 ) -> Result<Option<SegmentMeta>, StorageError> {
-    let order = sort::order(data_set, batches)?;
+    write_groups(dir, data_set, batches, origin, row_group_rows(data_set))
+}
+
+/// As [`write`], with row groups of at most `most` rows.
+fn write_groups(
+    dir: &Path,
+    data_set: DataSet,
+    batches: &[&RecordBatch],
+    origin: Origin,
+    most: usize,
+) -> Result<Option<SegmentMeta>, StorageError> {
+    let order = sort::order(data_set, batches, most)?;
     if order.is_empty() {
         return Ok(None);
     }
@@ -83,7 +104,11 @@ pub(crate) fn write(
         dense::choose(census.left(batches, dense::promoted(data_set)), order.len() as u64)
     });
     let mut writer = SegmentWriter::create(dir, data_set, 0, dense.unwrap_or_default(), origin)?;
-    for picks in order.chunks(properties::row_group_rows(data_set)) {
+    let rows = match data_set {
+        DataSet::Spans => slices::rows_of_slice(order.len(), most),
+        _ => most,
+    };
+    for picks in order.chunks(rows) {
         writer.push(batches, census.as_ref(), picks)?;
     }
     writer.finish().map(Some)

@@ -9,8 +9,9 @@ use parquet::file::properties::{
 };
 use parquet::schema::types::ColumnPath;
 
+use super::chunk::PageOptions;
 use super::cluster::STRETCH_ROWS;
-use super::labels::PageOptions;
+use super::ids::{self, IdOptions};
 use crate::dense::column_name;
 
 /// Rows of a row group: small enough to skip, large enough to compress (what Quickwit, OpenObserve
@@ -40,6 +41,18 @@ const fn zstd_level(level: u32) -> i32 {
 /// How pages of labels are made.
 pub(super) const fn pages(data_set: DataSet, level: u32) -> PageOptions {
     PageOptions { rows: page_rows(data_set), zstd: zstd_level(level) }
+}
+
+/// How a column of ids is written without the general writer; `None` for those it writes.
+pub(super) fn ids(data_set: DataSet, level: u32, column: &str) -> Option<IdOptions> {
+    let pages = pages(data_set, level);
+    let options = |repeats, filter| Some(IdOptions { pages, repeats, filter });
+    match (data_set, column) {
+        (DataSet::Spans, "trace_id") => options(true, true),
+        (DataSet::Spans, "parent_span_id") => options(true, false),
+        (DataSet::Spans, "span_id") => options(false, false),
+        _ => None,
+    }
 }
 
 /// Encodings: times and durations delta-packed, ids plain (random bits do not compress), labels
@@ -78,7 +91,7 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
                 if column.column == Column::TraceId && data_set != DataSet::TraceParts {
                     builder = builder
                         .set_column_bloom_filter_enabled(path.clone(), true)
-                        .set_column_bloom_filter_fpp(path, 0.01);
+                        .set_column_bloom_filter_fpp(path, ids::FALSE_POSITIVES);
                 }
             }
             Column::Bytes => {

@@ -5,10 +5,16 @@ use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
 use arrow::error::ArrowError;
 use headrope_model::DataSet;
 
+use super::slices::slices;
 use super::unify::{Pick, Unified};
 
 /// The rows of all batches in segment order (see [`headrope_model::schema::sort_columns`]); stable.
-pub(super) fn order(data_set: DataSet, batches: &[&RecordBatch]) -> Result<Vec<Pick>, ArrowError> {
+/// Spans are in that order within slices of at most `most` rows ([`super::slices`]).
+pub(super) fn order(
+    data_set: DataSet,
+    batches: &[&RecordBatch],
+    most: usize,
+) -> Result<Vec<Pick>, ArrowError> {
     match data_set {
         DataSet::TraceParts => {
             let keys = keys(batches, |batch| {
@@ -20,7 +26,12 @@ pub(super) fn order(data_set: DataSet, batches: &[&RecordBatch]) -> Result<Vec<P
         }
         DataSet::Spans => {
             let service = labels(batches, "service_name")?;
-            Ok(sorted(with_time(batches, "start_time", |pick| service.code(pick))?))
+            let keys = with_time(batches, "start_time", |pick| service.code(pick))?;
+            let times: Vec<i64> = keys.iter().map(|((_, time), ..)| *time).collect();
+            let slices = slices(&times, most).into_iter();
+            let keys =
+                slices.zip(keys).map(|(slice, (key, batch, row))| ((slice, key), batch, row));
+            Ok(sorted(keys.collect()))
         }
         DataSet::Logs => Ok(sorted(with_time(batches, "time", |_| ())?)),
         DataSet::Metrics => {

@@ -21,7 +21,7 @@ use crate::dense::Layout;
 use crate::encode::direct;
 
 /// Batches of arbitrary spans, each with its own dictionaries.
-fn batches(dice: &mut Dice, count: u64) -> Vec<RecordBatch> {
+pub(super) fn batches(dice: &mut Dice, count: u64) -> Vec<RecordBatch> {
     let payloads = |dice: &mut Dice| -> Vec<Vec<u8>> {
         (0..=dice.below(6)).map(|_| dice.traces().encode_to_vec()).collect()
     };
@@ -47,7 +47,7 @@ fn write(
 }
 
 /// Labels as plain text, everything else as it is.
-fn plain(batch: &RecordBatch) -> RecordBatch {
+pub(super) fn plain(batch: &RecordBatch) -> RecordBatch {
     let columns: Vec<ArrayRef> = batch
         .columns()
         .iter()
@@ -77,7 +77,7 @@ fn sorted(batches: &[RecordBatch]) -> RecordBatch {
     take_record_batch(&all, &UInt32Array::from(rows)).unwrap()
 }
 
-fn read(path: &Path) -> RecordBatch {
+pub(super) fn read(path: &Path) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let schema = Arc::clone(reader.schema());
     let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -106,7 +106,7 @@ fn by_key(map: &ArrayRef) -> ArrayRef {
     Arc::new(MapArray::new(Arc::clone(entry), offsets, entries, map.nulls().cloned(), false))
 }
 
-fn assert_same(got: &RecordBatch, want: &RecordBatch) {
+pub(super) fn assert_same(got: &RecordBatch, want: &RecordBatch) {
     assert_eq!(got.num_rows(), want.num_rows());
     for (field, want) in want.schema().fields().iter().zip(want.columns()) {
         // Parquet has its own names for the fields within lists.
@@ -119,7 +119,7 @@ fn assert_same(got: &RecordBatch, want: &RecordBatch) {
     }
 }
 
-fn footer(path: &Path) -> ParquetMetaData {
+pub(super) fn footer(path: &Path) -> ParquetMetaData {
     ParquetMetaDataReader::new()
         .with_page_index_policy(PageIndexPolicy::Required)
         .parse_and_finish(&File::open(path).unwrap())

@@ -17,7 +17,9 @@ use parquet::arrow::arrow_writer::{
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::labels::{self, PageOptions, Sorted};
+use super::chunk::PageOptions;
+use super::ids::{self, Ids};
+use super::labels::{self, Sorted};
 use super::output::{self, Origin, Sink};
 use super::unify::{Pick, Unified};
 use super::{cluster, paths, properties};
@@ -140,6 +142,16 @@ impl SegmentWriter {
                     drop(writers.next());
                     continue;
                 }
+            }
+            if let Some(options) =
+                properties::ids(self.meta.data_set, self.meta.level, field.name())
+                && let Some(ids) = Ids::gather(batches, at, picks)?
+                && let Some((leaf, _)) = writers.peek()
+            {
+                let (bytes, close) = ids::write(leaf, &ids, options)?;
+                group.append_column(&bytes, close)?;
+                drop(writers.next());
+                continue;
             }
             let arrays = batches.iter().map(|b| column(b, at)).collect::<Result<Vec<_>, _>>()?;
             let array = interleave(&arrays, picks)?;
