@@ -236,6 +236,40 @@ pub(super) fn values_of(
     Ok(out.finish())
 }
 
+/// The whole map, from the columns of a file.
+#[derive(Debug, PartialEq, Eq)]
+struct WholeMap {
+    layout: Layout,
+    map: DataType,
+    signature: Signature,
+}
+
+impl Hash for WholeMap {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.layout.columns().hash(state);
+    }
+}
+
+impl ScalarUDFImpl for WholeMap {
+    fn name(&self) -> &str {
+        WHOLE
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(self.map.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = args.number_rows;
+        let map = self.layout.assemble(&arrays(args)?, rows)?;
+        Ok(ColumnarValue::Array(Arc::new(map)))
+    }
+}
+
 /// A single attribute as a column of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lookup {

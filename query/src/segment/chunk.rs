@@ -173,3 +173,96 @@ fn whole(buffer: &Bytes, plain: usize) -> Result<Bytes> {
 fn wrong(what: impl Into<String>) -> ParquetError {
     ParquetError::General(what.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs::File;
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{
+        ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray, UInt32Array,
+    };
+    use datafusion::arrow::compute::{concat_batches, take_record_batch};
+    use headrope_model::DataSet;
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::basic::ZstdLevel;
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::segment::dictionary::values;
+    use crate::segment::lookup::each_batch;
+
+    /// A file with numbers, words and words that are seldom there.
+    fn write(
+        path: &std::path::Path,
+        rows: &[(i64, Option<u8>)],
+        page: usize,
+        new: bool,
+        zstd: bool,
+    ) {
+        let numbers: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.0)).collect::<Int64Array>());
+        let word = |n: u8| format!("word {}", n % 7);
+        let words = rows.iter().map(|r| Some(word(r.0.to_le_bytes()[0])));
+        let words: ArrayRef = Arc::new(words.collect::<StringArray>());
+        let seldom: ArrayRef =
+            Arc::new(rows.iter().map(|r| r.1.map(word)).collect::<StringArray>());
+        let columns = [("numbers", numbers), ("words", words), ("seldom", seldom)];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let version = if new { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+        let zstd =
+            if zstd { Compression::ZSTD(ZstdLevel::default()) } else { Compression::UNCOMPRESSED };
+        let properties = WriterProperties::builder()
+            .set_writer_version(version)
+            .set_compression(zstd)
+            .set_data_page_row_count_limit(page)
+            .set_write_batch_size(page)
+            .build();
+        let file = File::create(path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_those_the_library_reads(
+            rows in prop::collection::vec((any::<i64>(), prop::option::weighted(0.1, any::<u8>())), 1..400),
+            wanted in prop::collection::btree_set(0_usize..400, 1..40),
+            page in 1_usize..90,
+            new: bool,
+            zstd: bool,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("file");
+            write(&path, &rows, page, new, zstd);
+            let whole = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+            let schema = Arc::clone(whole.schema());
+            let whole: Vec<_> = whole.build().unwrap().map(Result::unwrap).collect();
+            let whole = concat_batches(&schema, &whole).unwrap();
+            let bytes = std::fs::metadata(&path).unwrap().len();
+            let file = Positioned::open(&path, bytes).unwrap();
+            let footer = Footer::parse(DataSet::Spans, &file).unwrap();
+            let wanted: Vec<usize> = wanted.into_iter().filter(|row| *row < rows.len()).collect();
+            let mut found = Vec::new();
+            let ranges = wanted.iter().map(|row| *row..row + 1);
+            each_batch(&footer, &file, 0, ranges, &["numbers", "words", "seldom"], |batch| {
+                found.push(batch.clone());
+                Ok(())
+            }).unwrap();
+            let found = concat_batches(&schema, &found).unwrap();
+            let wanted: UInt32Array = wanted.into_iter().map(|row| row as u32).collect();
+            prop_assert_eq!(found, take_record_batch(&whole, &wanted).unwrap());
+            for column in ["words", "seldom"] {
+                let all = whole.column_by_name(column).unwrap().as_string::<i32>();
+                let all: BTreeSet<_> = all.iter().flatten().collect();
+                let dictionary = values(&footer, &file, 0, column).unwrap().unwrap();
+                let dictionary: BTreeSet<_> = dictionary.iter().flatten().collect();
+                prop_assert_eq!(dictionary, all);
+            }
+            prop_assert!(values(&footer, &file, 0, "numbers").unwrap().is_none());
+        }
+    }
+}

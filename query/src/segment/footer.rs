@@ -31,10 +31,14 @@ impl Footer {
         let meta = segment.meta();
         // The footer and the page index that belongs to it.
         segment.check(&[]).map_err(|e| ParquetError::External(Box::new(e)))?;
-        let file = Positioned::open(segment.path(), meta.bytes)?;
+        Self::parse(meta.data_set, &Positioned::open(segment.path(), meta.bytes)?)
+    }
+
+    /// Of a file that was checked.
+    pub(super) fn parse(data_set: DataSet, file: &Positioned) -> Result<Self> {
         let metadata = ParquetMetaDataReader::new()
             .with_page_index_policy(PageIndexPolicy::Optional)
-            .parse_and_finish(&file)?;
+            .parse_and_finish(file)?;
         let mut leaves = HashMap::new();
         for (at, leaf) in metadata.file_metadata().schema_descr().columns().iter().enumerate() {
             if let Some(column) = leaf.path().parts().first() {
@@ -42,8 +46,7 @@ impl Footer {
             }
         }
         let bytes = metadata.memory_size() as u64;
-        let (data_set, metadata) = (meta.data_set, Arc::new(metadata));
-        Ok(Self { data_set, metadata, leaves, codes: OnceLock::new(), bytes })
+        Ok(Self { data_set, metadata: Arc::new(metadata), leaves, codes: OnceLock::new(), bytes })
     }
 
     /// Footer and page index as they are.
