@@ -279,7 +279,7 @@ pub const fn time_column(data_set: DataSet) -> &'static str {
     }
 }
 
-/// The order of rows inside a segment.
+/// The order of rows inside a row group.
 #[must_use]
 pub const fn sort_columns(data_set: DataSet) -> &'static [&'static str] {
     match data_set {

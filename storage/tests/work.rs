@@ -84,15 +84,15 @@ struct Work {
 const CEILINGS: [(&str, Work); 4] = [
     (
         "shop",
-        Work { append: 3.98, flush: 1.80, data: 38.20, parts: 2.59, index: 0.0, rollups: 2.71 },
+        Work { append: 3.98, flush: 1.86, data: 36.65, parts: 2.59, index: 0.0, rollups: 2.71 },
     ),
     (
         "jaeger",
-        Work { append: 1.01, flush: 2.70, data: 62.28, parts: 3.66, index: 0.0, rollups: 5.01 },
+        Work { append: 1.01, flush: 2.64, data: 59.26, parts: 3.66, index: 0.0, rollups: 5.01 },
     ),
     (
         "wide",
-        Work { append: 3.57, flush: 2.15, data: 140.62, parts: 5.08, index: 0.0, rollups: 4.01 },
+        Work { append: 3.57, flush: 2.15, data: 135.57, parts: 5.08, index: 0.0, rollups: 4.01 },
     ),
     (
         "logs",

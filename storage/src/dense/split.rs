@@ -13,11 +13,10 @@ use headrope_model::semconv::{Kind, Promoted};
 use super::census::{Census, Entries, OTHER};
 use super::tally::Tally;
 
+/// Distinct values that are never too many.
+const FEW: usize = 64;
 /// No value.
 const NONE: u32 = u32::MAX;
-/// Values after which a column is looked at: with more distinct ones than half of them, it is not
-/// worth a dictionary.
-const TRIAL: usize = 4096;
 
 /// The attributes of some rows, in columns.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ impl<'a> Cells<'a> {
         self.filled += 1;
     }
 
-    fn place(&mut self, value: &'a str) -> u32 {
+    fn place(&mut self, value: &'a str, left: usize) -> u32 {
         let next = u32::try_from(self.values.len()).unwrap_or(NONE);
         if let Some(known) = &mut self.known {
             let place = *known.entry(value).or_insert(next);
@@ -67,7 +66,9 @@ impl<'a> Cells<'a> {
             }
         }
         self.values.push(value);
-        if self.filled >= TRIAL && self.values.len() * 2 > self.filled {
+        // Rows are in an order in which spans of a trace lie apart: only when the rows that are left
+        // cannot make every value one of two, none of them is looked up any more.
+        if self.values.len() > FEW && self.values.len() * 2 > self.filled + left {
             self.known = None;
         }
         next
@@ -306,14 +307,15 @@ impl<'a> Splitter<'a, '_> {
     ) {
         let Some(cells) = self.dense.get_mut(dense) else { return };
         let number = u32::try_from(dense).unwrap_or(NONE);
+        let left = cells.codes.len().saturating_sub(at);
         let memo = self.memos.get_mut(batch).and_then(|memos| memos.get_mut(code));
         let place = match memo {
             Some(memo) if memo.dense == number => memo.place,
             Some(memo) => {
-                (memo.dense, memo.place) = (number, cells.place(value));
+                (memo.dense, memo.place) = (number, cells.place(value, left));
                 memo.place
             }
-            None => cells.place(value),
+            None => cells.place(value, left),
         };
         cells.set(at, place);
     }

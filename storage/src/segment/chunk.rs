@@ -77,12 +77,17 @@ impl Chunk {
         })
     }
 
+    /// Rows of a page at most.
+    pub(super) fn page_rows(&self) -> usize {
+        self.options.rows.max(1)
+    }
+
     /// Nulls so far.
     pub(super) const fn nulls(&self) -> u64 {
         self.nulls
     }
 
-    /// Bytes of a dictionary page, compressed. A dictionary page does not say whether it is compressed: it is
+    /// Compresses bytes as a dictionary page is. A dictionary page does not say whether it is compressed: it is
     /// as the column is.
     pub(super) fn pack(&mut self, plain: &[u8]) -> Result<Bytes, ParquetError> {
         Ok(self.compressor.compress(plain)?.into())

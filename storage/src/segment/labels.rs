@@ -19,6 +19,13 @@ use super::hybrid;
 pub(super) const NULL: u32 = u32::MAX;
 /// Bytes of a value kept as a bound; longer ones are cut, an upper bound upwards.
 const BOUND_BYTES: usize = 64;
+/// Distinct values that are always worth a dictionary.
+const FEW: usize = 64;
+/// Bytes of a dictionary at most, before compression.
+const MAX_DICTIONARY: usize = 8 << 20;
+/// One page of so many is looked at to tell whether a dictionary pays.
+const SAMPLED_PAGES: usize = 4;
+
 /// Text in byte order without repetition, and what codes into it mean.
 #[derive(Debug)]
 pub(super) struct Sorted<'a>(pub(super) Vec<&'a str>);
@@ -63,11 +70,48 @@ impl<'a> Used<'a> {
         used
     }
 
-    /// Whether codes are a good way to write so many rows: the dictionary must be small against them,
-    /// and small enough to be read for a single page.
-    const fn pays(&self, rows: usize) -> bool {
-        const MAX_BYTES: usize = 1 << 20;
-        self.bytes <= MAX_BYTES && (self.values.len() <= 64 || self.values.len() <= rows / 2)
+    /// Whether a dictionary of so many values is worth its bytes in so many rows; `None` if that takes
+    /// a closer look.
+    const fn pays(&self, present: usize) -> Option<bool> {
+        let values = self.values.len();
+        if values <= FEW {
+            return Some(true);
+        }
+        // Whoever reads one page reads the dictionary. Values of which nearly all are different gain
+        // nothing from it.
+        if self.bytes > MAX_DICTIONARY || values > present / 10 * 9 {
+            return Some(false);
+        }
+        if values <= present / 4 { Some(true) } else { None }
+    }
+
+    /// Whether a dictionary of `packed` bytes and its codes are smaller than the values in pages, as
+    /// some of the pages tell.
+    fn pays_in(
+        &self,
+        codes: &[u32],
+        present: usize,
+        packed: usize,
+        chunk: &mut Chunk,
+    ) -> Result<bool, ParquetError> {
+        let (mut seen, mut plain, mut coded) = (0_usize, 0_usize, 0_usize);
+        let (mut places, mut bytes) = (Vec::new(), Vec::new());
+        for page in codes.chunks(chunk.page_rows()).step_by(SAMPLED_PAGES) {
+            places.clear();
+            places.extend(page.iter().filter(|code| **code != NULL).map(|code| self.place(*code)));
+            seen += places.len();
+            bytes.clear();
+            hybrid::encode(&places, self.bit_width(), &mut bytes);
+            coded += chunk.pack(&bytes)?.len().min(bytes.len());
+            bytes.clear();
+            let at = |place: &u32| usize::try_from(*place).ok().and_then(|at| self.values.get(at));
+            let values = || places.iter().filter_map(at);
+            bytes.extend(values().filter_map(|value| value.len().to_le_bytes().first().copied()));
+            bytes.extend(values().flat_map(|value| value.bytes()));
+            plain += chunk.pack(&bytes)?.len().min(bytes.len());
+        }
+        // Without a value in the sample there are few.
+        Ok(seen == 0 || packed < plain.saturating_sub(coded).saturating_mul(present) / seen)
     }
 
     fn bit_width(&self) -> u32 {
@@ -95,12 +139,17 @@ pub(super) fn write(
     options: PageOptions,
 ) -> Result<Option<(Bytes, ColumnCloseResult)>, ParquetError> {
     let used = Used::of(codes, sorted);
-    if !used.pays(codes.len()) {
+    let present = codes.iter().filter(|code| **code != NULL).count();
+    let pays = used.pays(present);
+    if pays == Some(false) {
         return Ok(None);
     }
     let mut chunk = Chunk::new(column, options)?;
     let dictionary = used.dictionary()?;
     let packed = chunk.pack(&dictionary)?;
+    if pays.is_none() && !used.pays_in(codes, present, packed.len(), &mut chunk)? {
+        return Ok(None);
+    }
     chunk.push_dictionary(packed, dictionary.len(), used.values.len())?;
     drop(dictionary);
     let (mut levels, mut places) = (Vec::new(), Vec::new());

@@ -7,6 +7,8 @@ mod combine;
 mod copy;
 mod hybrid;
 mod ids;
+#[cfg(test)]
+mod label_tests;
 mod labels;
 mod merge;
 mod output;

@@ -2,6 +2,7 @@
 
 use headrope_model::DataSet;
 use headrope_model::schema::{self, Column};
+use headrope_model::semconv::{self, Kind};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{
@@ -57,8 +58,7 @@ pub(super) fn ids(data_set: DataSet, level: u32, column: &str) -> Option<IdOptio
 
 /// Encodings: times and durations delta-packed, ids plain (random bits do not compress), labels
 /// dictionary-encoded; zstd 1 at flush, 3 once merged.
-/// `dense` are the attribute keys with columns of their own: where a dictionary pays, it is written
-/// without the general writer.
+/// `dense` are the attribute keys with columns of their own.
 pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> WriterProperties {
     let zstd = ZstdLevel::try_new(zstd_level(level)).unwrap_or_default();
     let metadata = vec![KeyValue::new(
@@ -94,6 +94,8 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
                         .set_column_bloom_filter_fpp(path, ids::FALSE_POSITIVES);
                 }
             }
+            // Where a dictionary pays, it is written without the general writer.
+            Column::Label => builder = builder.set_column_dictionary_enabled(path, false),
             Column::Bytes => {
                 // Nobody compares them, and no two are alike.
                 builder = builder
@@ -104,11 +106,27 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
             _ => {}
         }
     }
+    for path in few_integers(data_set) {
+        builder = builder
+            .set_column_dictionary_page_size_limit(path.clone(), INTEGERS_BYTES)
+            .set_column_dictionary_enabled(path, true);
+    }
     for key in dense {
         let path = ColumnPath::new(vec![column_name(key)]);
         builder = builder.set_column_dictionary_enabled(path, false);
     }
     builder.build()
+}
+
+/// Bytes of a dictionary of integers at most: 4096 of them.
+const INTEGERS_BYTES: usize = 32 << 10;
+
+/// Promoted integers of spans: codes, ports and process ids, of which there are few, and the difference
+/// from one to the next says nothing.
+fn few_integers(data_set: DataSet) -> impl Iterator<Item = ColumnPath> {
+    let promoted = semconv::RESOURCE.iter().chain(semconv::SPAN);
+    let integers = promoted.filter(|p| p.kind == Kind::Int).map(|p| ColumnPath::from(p.column));
+    integers.filter(move |_| data_set == DataSet::Spans)
 }
 
 /// Bytes of a page of bodies, about 2000 lines: what a search reads for one line. The rows of a stretch
