@@ -6,6 +6,8 @@ mod combine;
 mod copy;
 mod hybrid;
 mod labels;
+#[cfg(test)]
+mod log_tests;
 mod merge;
 mod output;
 mod properties;
