@@ -2,8 +2,10 @@
 //! and after merging, and CPU time, over the `logs` workload.
 //!
 //! ```text
-//! cargo run --release -p headrope-storage --example log_bytes -- [LINES]
+//! cargo run --release -p headrope-storage --example log_bytes -- [LINES [DIR]]
 //! ```
+//!
+//! In `DIR`, which must be empty or missing, the files stay.
 #![allow(clippy::unwrap_used, reason = "a tool that stops at the first failure")]
 
 use std::collections::BTreeMap;
@@ -44,7 +46,7 @@ fn report(snapshot: &Snapshot, lines: u64) {
     println!("  {segments} segments: {:.1} B data, {:.1} B index a line", each(data), each(index));
     let mut columns: Vec<_> = columns.into_iter().collect();
     columns.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    for (column, bytes) in columns.iter().take(9) {
+    for (column, bytes) in columns.iter().take(14) {
         println!("    {column} {:.2}", each(*bytes));
     }
 }
@@ -88,7 +90,8 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
     runtime.block_on(async {
-        let mut config = StorageConfig::new(dir.path().to_owned());
+        let kept = std::env::args().nth(2).map(std::path::PathBuf::from);
+        let mut config = StorageConfig::new(kept.unwrap_or_else(|| dir.path().to_owned()));
         config.maintenance_interval = std::time::Duration::from_secs(3600);
         config.retain_logs = None;
         config.memory_budget_bytes = usize::MAX;

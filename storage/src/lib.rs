@@ -39,6 +39,7 @@ mod files;
 mod flush;
 mod live;
 pub mod log;
+pub mod offsets;
 mod pack;
 mod rebuild;
 mod recover;

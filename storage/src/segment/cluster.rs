@@ -1,19 +1,20 @@
 //! Log records of one template side by side.
 //!
 //! Rows of logs are in the order of time. Within each stretch of them, records whose bodies begin
-//! with the same letters are put together, in the order of time again: bodies then compress better,
-//! in pages small enough to read one line, columns that follow the template become runs, and so do
-//! the rows of its words in the text index.
+//! with the same letters are put together, those of one service side by side, in the order of time
+//! again: bodies then compress better, in pages small enough to read one line, columns that follow the
+//! template or the service become runs, and so do the rows of a template's words in the text index.
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::error::ArrowError;
 use headrope_model::DataSet;
 
-use super::unify::Pick;
+use super::unify::{Pick, Unified};
 
 /// Rows of a stretch, which begins at a multiple of its length: the rows of a stretch are after those
-/// of the one before it. Larger ones compress a little better and are slower to find the newest in.
-pub(super) const STRETCH_ROWS: usize = 16 << 10;
+/// of the one before it. Larger ones compress a little better and are slower to find the newest in, and
+/// a merge holds one of each input. Any multiple of that of older files, 16 Ki, can read them.
+pub(super) const STRETCH_ROWS: usize = 32 << 10;
 
 /// Rows in the order of time as they are written; `None`: as they are.
 pub(super) fn order(
@@ -34,13 +35,18 @@ pub(super) fn order(
         Some(bodies) if bodies.is_valid(row) => letters(bodies.value(row)),
         _ => 0,
     };
+    let service = batches.first().and_then(|b| b.schema().index_of("service_name").ok());
+    let services = service.map(|at| Unified::of(batches, at)).transpose()?;
+    let service = |pick: Pick| services.as_ref().map_or(0, |services| services.code(pick));
     let mut ordered = Vec::with_capacity(picks.len());
     let mut keyed = Vec::with_capacity(STRETCH_ROWS);
     for stretch in picks.chunks(STRETCH_ROWS) {
         keyed.clear();
-        keyed.extend(stretch.iter().zip(0_u32..).map(|(pick, at)| (key(*pick), at, *pick)));
+        keyed.extend(
+            stretch.iter().zip(0_u32..).map(|(pick, at)| (key(*pick), service(*pick), at, *pick)),
+        );
         keyed.sort_unstable();
-        ordered.extend(keyed.iter().map(|(_, _, pick)| *pick));
+        ordered.extend(keyed.iter().map(|(.., pick)| *pick));
     }
     Ok(Some(ordered))
 }

@@ -29,6 +29,7 @@ use crate::dense::{self, Layout, Tally, WHOLE};
 use crate::disk;
 use crate::error::StorageError;
 use crate::files::io;
+use crate::offsets::{self, Moment};
 use crate::snapshot::SegmentMeta;
 
 /// Rows read from an input at a time. A merge holds the rows of one output row group, and up to this
@@ -240,18 +241,28 @@ pub(super) fn adapt(
     let columns = stored
         .fields()
         .iter()
-        .map(|field| match whole.as_ref().filter(|_| field.name() == WHOLE) {
-            Some(whole) => Some(whole),
-            None => batch.column_by_name(field.name()),
+        .map(|field| {
+            let found = match whole.as_ref().filter(|_| field.name() == WHOLE) {
+                Some(whole) => Some(Arc::clone(whole)),
+                None => column(batch, field.name())?,
+            };
+            match found {
+                Some(column) if column.data_type() == field.data_type() => Ok(column),
+                Some(column) => cast(&column, field.data_type()),
+                None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+            }
         })
-        .zip(stored.fields())
-        .map(|(column, field)| match column {
-            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-            Some(column) => cast(column, field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        })
-        .collect::<Result<Vec<ArrayRef>, _>>()?;
+        .collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
     RecordBatch::try_new(Arc::clone(stored), columns)
+}
+
+/// A column of a file as rows have it; `None` if the file lacks it.
+fn column(batch: &RecordBatch, name: &str) -> Result<Option<ArrayRef>, ArrowError> {
+    let at = |at: usize| batch.columns().get(at);
+    match Moment::of(&batch.schema(), name).map(|m| (at(m.time), at(m.offset))) {
+        Some((Some(time), Some(offset))) => offsets::join(time, offset).map(Some),
+        _ => Ok(batch.column_by_name(name).cloned()),
+    }
 }
 
 struct Merge {

@@ -10,6 +10,8 @@ mod ids;
 #[cfg(test)]
 mod label_tests;
 mod labels;
+#[cfg(test)]
+mod log_tests;
 mod merge;
 mod output;
 mod properties;

@@ -14,6 +14,7 @@ use super::chunk::PageOptions;
 use super::cluster::STRETCH_ROWS;
 use super::ids::{self, IdOptions};
 use crate::dense::column_name;
+use crate::offsets;
 
 /// Rows of a row group: small enough to skip, large enough to compress (what Quickwit, OpenObserve
 /// and GreptimeDB settled on).
@@ -129,26 +130,41 @@ fn few_integers(data_set: DataSet) -> impl Iterator<Item = ColumnPath> {
     integers.filter(move |_| data_set == DataSet::Spans)
 }
 
-/// Bytes of a page of bodies, about 2000 lines: what a search reads for one line. The rows of a stretch
-/// are alike enough to compress about as well in small pages as in large ones; below 256 KiB zstd
-/// chooses weaker parameters.
-const BODY_PAGE_BYTES: usize = 384 << 10;
+/// Bytes of a page of bodies, about 5000 lines: what a search reads for one line.
+const BODY_PAGE_BYTES: usize = 1 << 20;
+/// Bytes of the dictionary of distances between times: 4096 of them. Delays are of a coarse clock, and
+/// few, or differ from row to row; then they are delta-packed, and the dictionary is not to cost much.
+const OFFSET_DICTIONARY_BYTES: usize = 32 << 10;
 
 const fn body_zstd_level(level: u32) -> i32 {
-    if level == 0 { 1 } else { 6 }
+    if level == 0 { 1 } else { 9 }
+}
+
+/// Lower levels overlook ids that a page has far before.
+const fn id_zstd_level(level: u32) -> i32 {
+    if level == 0 { 3 } else { 6 }
 }
 
 /// Bodies are the most of a log segment, seldom repeat as a whole, and their bounds tell nothing. A page
 /// of the other columns holds a stretch: the ids of a trace, which lie apart in it, are found again.
 fn logs(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuilder {
     let body = || ColumnPath::from("body");
-    let zstd = ZstdLevel::try_new(body_zstd_level(level)).unwrap_or_default();
-    builder
+    let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
+    let mut builder = builder
         .set_column_dictionary_enabled(body(), false)
         .set_column_encoding(body(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
-        .set_column_compression(body(), Compression::ZSTD(zstd))
+        .set_column_compression(body(), zstd(body_zstd_level(level)))
         .set_column_data_page_size_limit(body(), BODY_PAGE_BYTES)
         .set_data_page_row_count_limit(STRETCH_ROWS)
         .set_write_batch_size(STRETCH_ROWS)
-        .set_column_statistics_enabled(body(), EnabledStatistics::None)
+        .set_column_statistics_enabled(body(), EnabledStatistics::None);
+    for id in ["trace_id", "span_id"] {
+        builder = builder.set_column_compression(id.into(), zstd(id_zstd_level(level)));
+    }
+    // Version 2 of the format goes on with `DELTA_BINARY_PACKED` when a dictionary is full.
+    for offset in [offsets::EVENT, offsets::OBSERVED] {
+        let (path, most) = (ColumnPath::from(offset), OFFSET_DICTIONARY_BYTES);
+        builder = builder.set_column_dictionary_page_size_limit(path, most);
+    }
+    builder
 }

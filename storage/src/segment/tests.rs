@@ -33,7 +33,7 @@ pub(super) fn batches(dice: &mut Dice, count: u64) -> Vec<RecordBatch> {
         .collect()
 }
 
-fn write(
+pub(super) fn write(
     dir: &Path,
     data_set: DataSet,
     batches: &[&RecordBatch],
@@ -87,7 +87,7 @@ pub(super) fn read(path: &Path) -> RecordBatch {
 }
 
 /// The entries of each row by key: their order is not kept.
-fn by_key(map: &ArrayRef) -> ArrayRef {
+pub(super) fn by_key(map: &ArrayRef) -> ArrayRef {
     let map = cast(map, &schema::attributes_type()).unwrap();
     let map = map.as_map();
     let mut picks: Vec<u32> = Vec::new();

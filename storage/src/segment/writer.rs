@@ -27,6 +27,7 @@ use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files;
 use crate::live::{range_of, time_columns};
+use crate::offsets;
 use crate::snapshot::SegmentMeta;
 use crate::text::TextIndexBuilder;
 
@@ -119,7 +120,7 @@ impl SegmentWriter {
         let mut writers = self.leaves.iter().cloned().zip(general).peekable();
         let options = properties::pages(self.meta.data_set, self.meta.level);
         let mut group = self.file.next_row_group()?;
-        let mut body = None;
+        let (mut time, mut body) = (None, None);
         for (at, field) in self.stored.fields().iter().enumerate() {
             if field.name() == WHOLE
                 && let Some(split) = &split
@@ -155,10 +156,18 @@ impl SegmentWriter {
             }
             let arrays = batches.iter().map(|b| column(b, at)).collect::<Result<Vec<_>, _>>()?;
             let array = interleave(&arrays, picks)?;
-            write_array(&mut group, &mut writers, field, &array)?;
+            match (offsets::offset_of(field.name()), &time) {
+                (Some(name), Some(time)) => {
+                    let array = offsets::apart(time, &array)?;
+                    write_array(&mut group, &mut writers, &offsets::field(name), &array)?;
+                }
+                _ => write_array(&mut group, &mut writers, field, &array)?,
+            }
             self.meta.note(field.name(), &array);
-            if field.name() == "body" {
-                body = Some(array);
+            match field.name().as_str() {
+                offsets::TIME => time = Some(array),
+                "body" => body = Some(array),
+                _ => {}
             }
         }
         for cells in split.iter_mut().flat_map(|split| &mut split.dense) {
@@ -195,11 +204,12 @@ impl SegmentWriter {
     }
 }
 
-/// The columns of a file: those of batches, with the attributes taken apart.
+/// The columns of a file: those of batches, with the attributes taken apart and times as distances.
 fn file_schema(stored: &Schema, dense: &[String]) -> SchemaRef {
-    let whole = stored.fields().iter().map(|field| match field.name() == WHOLE {
-        true => Arc::new(rest_field()),
-        false => Arc::clone(field),
+    let whole = stored.fields().iter().map(|field| match offsets::offset_of(field.name()) {
+        Some(name) => Arc::new(offsets::field(name)),
+        None if field.name() == WHOLE => Arc::new(rest_field()),
+        None => Arc::clone(field),
     });
     let column = |key: &String| Arc::new(Field::new(dense::column_name(key), DataType::Utf8, true));
     Arc::new(Schema::new(whole.chain(dense.iter().map(column)).collect::<Vec<_>>()))

@@ -64,6 +64,13 @@ impl TextIndexBuilder {
         })
     }
 
+    /// As an older version wrote it.
+    #[cfg(test)]
+    pub(super) const fn in_version_2(mut self) -> Self {
+        self.directory.blocks = posting::Blocks::VERSION_2;
+        self
+    }
+
     /// Adds the next row by its body, empty if it has none.
     ///
     /// # Errors
@@ -154,7 +161,7 @@ impl TextIndexBuilder {
                     list.sort_unstable();
                     list.dedup();
                 }
-                posting::write_coarse(rows, &list, &mut out);
+                posting::write_coarse(self.directory.blocks, rows, &list, &mut out);
             }
             let part = self.file.append(&out.finish())?;
             blocks.push(Rare { key: keys.first().copied().unwrap_or(0), part });

@@ -15,6 +15,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::posting::Blocks;
 use crate::error::StorageError;
 use crate::files::{self, Temporary, io};
 
@@ -22,8 +23,8 @@ const MAGIC: &[u8; 8] = b"HRTEXT2\n";
 /// How the files begin and end that the first version wrote, with another engine.
 const MAGIC_1: &[u8; 8] = b"HRTEXT1\n";
 const TRAILER_BYTES: usize = 16;
-/// Version of the directory.
-const VERSION: u64 = 2;
+/// Version of the directory; [`Blocks::VERSION_2`] tells what the one before had otherwise.
+const VERSION: u32 = 3;
 /// Bytes of a checksum.
 const CRC_BYTES: usize = 4;
 
@@ -64,6 +65,7 @@ pub(super) struct Piece {
 /// What is where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Directory {
+    pub(super) blocks: Blocks,
     pub(super) rows: u32,
     pub(super) pieces: Vec<Piece>,
 }
@@ -82,7 +84,7 @@ impl Directory {
     fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut put = |value: u64| push(&mut out, value);
-        put(VERSION);
+        put(u64::from(if self.blocks == Blocks::VERSION_2 { 2 } else { VERSION }));
         put(u64::from(self.rows));
         put(self.pieces.len() as u64);
         for piece in &self.pieces {
@@ -93,7 +95,11 @@ impl Directory {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        input.number().filter(|version| *version == VERSION)?;
+        let blocks = match input.short()? {
+            VERSION => Blocks::default(),
+            2 => Blocks::VERSION_2,
+            _ => return None,
+        };
         let rows = input.short()?;
         let (mut next_row, mut pieces) = (0, Vec::new());
         for _ in 0..input.number()? {
@@ -102,7 +108,7 @@ impl Directory {
             next_row += piece.rows;
             pieces.push(piece);
         }
-        (next_row == rows && input.0.is_empty()).then_some(Self { rows, pieces })
+        (next_row == rows && input.0.is_empty()).then_some(Self { blocks, rows, pieces })
     }
 }
 
@@ -298,10 +304,9 @@ impl IndexFile {
         if crc32fast::hash(&directory) != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Err(this.damaged(at, "the checksum of its directory is wrong"));
         }
-        let version = Input(&directory).number().unwrap_or(0);
-        if version > VERSION {
-            let (found, supported) = (u32::try_from(version).unwrap_or(u32::MAX), 2);
-            return Err(StorageError::TooNew { path: this.path, found, supported });
+        let found = Input(&directory).short().unwrap_or(u32::MAX);
+        if found > VERSION {
+            return Err(StorageError::TooNew { path: this.path, found, supported: VERSION });
         }
         let unreadable = || this.damaged(at, "its directory is unreadable");
         let read = Directory::read(&directory).ok_or_else(unreadable)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::bits::BitReader;
 use super::build::KEY_LOW_BITS;
 use super::file::{self, IndexFile, Part, Piece};
-use super::posting;
+use super::posting::{self, Blocks};
 use super::query::{Node, TextQuery};
 use super::rows::{Gather, RowSet};
 use super::term;
@@ -17,6 +17,7 @@ pub struct TextIndex {
     file: IndexFile,
     rows: u32,
     bytes: u64,
+    blocks: Blocks,
     pieces: Vec<Piece>,
 }
 
@@ -95,7 +96,8 @@ impl TextIndex {
         let blocks: usize = directory.pieces.iter().map(|p| p.rare.len()).sum();
         // What the directory takes in memory: its texts, and a place for each part.
         let bytes = read + (terms * 48 + blocks * 24) as u64;
-        Ok(Self { file, rows: directory.rows, bytes, pieces: directory.pieces })
+        let (rows, blocks, pieces) = (directory.rows, directory.blocks, directory.pieces);
+        Ok(Self { file, rows, bytes, blocks, pieces })
     }
 
     /// Whether there is a file, written in today's format. One of an older format serves as none: all
@@ -254,7 +256,7 @@ impl TextIndex {
         let blocks = piece.rare.iter().skip(from).take_while(|r| r.key <= *keys.end());
         for block in blocks {
             let bytes = self.file.part(block.part)?;
-            read_block(piece, block.key, &bytes, &keys, found).ok_or_else(|| {
+            read_block(self.blocks, piece, block.key, &bytes, &keys, found).ok_or_else(|| {
                 self.file.damaged(block.part.offset, "a block of tokens is unreadable")
             })?;
         }
@@ -280,6 +282,7 @@ fn between(certain: RowSet, mut possible: RowSet) -> Candidates {
 }
 
 fn read_block(
+    blocks: Blocks,
     piece: &Piece,
     first: u64,
     bytes: &[u8],
@@ -300,7 +303,7 @@ fn read_block(
     let Some(last) = hits.iter().rposition(|hit| *hit) else { return Some(()) };
     for hit in hits.into_iter().take(last + 1) {
         let found = hit.then_some(&mut *found);
-        posting::read_coarse(piece.rows, piece.first_row, &mut bits, found)?;
+        posting::read_coarse(blocks, piece.rows, piece.first_row, &mut bits, found)?;
     }
     Some(())
 }

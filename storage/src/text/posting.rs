@@ -118,20 +118,39 @@ pub(super) fn read_exact(rows: u32, base: u32, bytes: &[u8], found: &mut Gather)
     Some(())
 }
 
-/// Blocks are at most so many rows: about what one page of bodies holds.
-const MAX_SHIFT: u32 = 10;
+/// How coarse the rows of rare terms are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Blocks {
+    /// Logarithm of the rows of a block at most.
+    max_shift: u32,
+    /// Logarithm of the number of rows of which one is in a block of the term at most, unless the term is
+    /// on very few rows.
+    share: u32,
+}
 
-/// How coarse the blocks of a term are that is on so many rows, of which only the power of two
-/// counts: so that its blocks hold about one row in 64 at most, or a thousand rows.
-fn shift(rows: u32, magnitude: u32) -> u32 {
-    let candidates = (rows >> 6).max(1 << MAX_SHIFT);
-    (candidates >> magnitude.min(31)).max(1).ilog2().min(MAX_SHIFT)
+impl Default for Blocks {
+    /// At most about half of what a page of bodies holds.
+    fn default() -> Self {
+        Self { max_shift: 11, share: 5 }
+    }
+}
+
+impl Blocks {
+    /// Those of version 2 of the directory.
+    pub(super) const VERSION_2: Self = Self { max_shift: 10, share: 6 };
+
+    /// Logarithm of the rows of a block of a term that is on so many rows, of which only the power of two
+    /// counts.
+    fn shift(self, rows: u32, magnitude: u32) -> u32 {
+        let candidates = (rows >> self.share).max(1 << self.max_shift);
+        (candidates >> magnitude.min(31)).max(1).ilog2().min(self.max_shift)
+    }
 }
 
 /// Appends ascending rows below `rows` as blocks that hold them.
-pub(super) fn write_coarse(rows: u32, list: &[u32], out: &mut BitWriter) {
+pub(super) fn write_coarse(blocks: Blocks, rows: u32, list: &[u32], out: &mut BitWriter) {
     let magnitude = list.len().max(1).ilog2();
-    let shift = shift(rows, magnitude);
+    let shift = blocks.shift(rows, magnitude);
     let mut blocks: Vec<u32> = list.iter().map(|row| row >> shift).collect();
     blocks.dedup();
     let count = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
@@ -152,13 +171,14 @@ const fn blocks_of(rows: u32, shift: u32) -> u32 {
 /// Reads a coarse list; its rows are added to `found`, if given, `base` more each. `None` when the
 /// bits are none.
 pub(super) fn read_coarse(
+    blocks: Blocks,
     rows: u32,
     base: u32,
     bits: &mut BitReader<'_>,
     mut found: Option<&mut Gather>,
 ) -> Option<()> {
     let magnitude = bits.gamma().filter(|m| *m < 31)?;
-    let shift = shift(rows, magnitude);
+    let shift = blocks.shift(rows, magnitude);
     let count = bits.plain(magnitude + 1)?.checked_add(1)?;
     let k = gap_parameter(blocks_of(rows, shift), count);
     let mut next = 0_u32;
@@ -208,21 +228,23 @@ mod tests {
         }
 
         #[test]
-        fn coarse_lists_hold_what_was_written((rows, list) in rows(), base in 0_u32..3) {
+        fn coarse_lists_hold_what_was_written((rows, list) in rows(), base in 0_u32..3, old: bool) {
             prop_assume!(!list.is_empty());
+            let blocks = if old { Blocks::VERSION_2 } else { Blocks::default() };
             let mut out = BitWriter::default();
-            write_coarse(rows, &list, &mut out);
+            write_coarse(blocks, rows, &list, &mut out);
             out.plain(5, 3);
             let bytes = out.finish();
             let mut found = Gather::new(rows + base);
             let mut bits = BitReader::new(&bytes);
-            read_coarse(rows, base, &mut bits, Some(&mut found)).unwrap();
+            read_coarse(blocks, rows, base, &mut bits, Some(&mut found)).unwrap();
             prop_assert_eq!(bits.plain(3), Some(5));
             let found = found.finish();
             for row in &list {
                 prop_assert!(found.contains(row + base));
             }
-            let most = 2 * u64::from((rows >> 6).max(1 << MAX_SHIFT)).max(list.len() as u64);
+            let least = 1 << blocks.max_shift;
+            let most = 2 * u64::from((rows >> blocks.share).max(least)).max(list.len() as u64);
             prop_assert!(found.len() <= most, "{} of {rows} for {}", found.len(), list.len());
         }
 
@@ -230,7 +252,7 @@ mod tests {
         fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..60), rows in 1_u32..70_000) {
             let mut found = Gather::new(rows);
             let _ = read_exact(rows, 0, &bytes, &mut found);
-            let _ = read_coarse(rows, 0, &mut BitReader::new(&bytes), Some(&mut found));
+            let _ = read_coarse(Blocks::default(), rows, 0, &mut BitReader::new(&bytes), Some(&mut found));
         }
     }
 }

@@ -423,11 +423,36 @@ fn every_damage_is_refused() {
 }
 
 #[test]
+fn an_older_version_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let texts: Vec<String> =
+        (0..9000).map(|row| format!("row {row} word{} of {}", row % 700, row % 3)).collect();
+    let build = |name: &str, old: bool| {
+        let path = dir.path().join(name);
+        let builder = TextIndexBuilder::create(&path).unwrap();
+        let mut builder = if old { builder.in_version_2() } else { builder };
+        texts.iter().for_each(|text| builder.push(text).unwrap());
+        builder.finish().unwrap();
+        TextIndex::open(&path).unwrap()
+    };
+    let (old, new) = (build("old", true), build("new", false));
+    let count = |index: &TextIndex, text: &str| {
+        let query = TextQuery::parse(text).unwrap();
+        check_candidates(index, &texts, &query);
+        index.candidates(&query).unwrap().unwrap().rows.len()
+    };
+    for query in ["8999", "word699", "word6*", "row -word3", "absent"] {
+        assert!(count(&old, query) <= count(&new, query), "{query}");
+    }
+    assert_eq!((count(&old, "3000"), count(&new, "3000")), (1024, 2048));
+}
+
+#[test]
 fn a_newer_file_and_a_missing_one_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let missing = TextIndex::open(&index_file(&dir));
     assert!(matches!(missing, Err(StorageError::Io { action: "open", .. })), "{missing:?}");
-    let directory = [3, 0, 0];
+    let directory = [4, 0, 0];
     let mut bytes = b"HRTEXT2\n".to_vec();
     bytes.extend(directory);
     bytes.extend((directory.len() as u32).to_le_bytes());
@@ -436,7 +461,7 @@ fn a_newer_file_and_a_missing_one_are_told_apart() {
     std::fs::write(index_file(&dir), bytes).unwrap();
     assert!(TextIndex::is_current(&index_file(&dir)).unwrap());
     let newer = TextIndex::open(&index_file(&dir));
-    assert!(matches!(newer, Err(StorageError::TooNew { found: 3, .. })), "{newer:?}");
+    assert!(matches!(newer, Err(StorageError::TooNew { found: 4, supported: 3, .. })), "{newer:?}");
     std::fs::write(index_file(&dir), b"HRTEXT1\n...").unwrap();
     assert!(!TextIndex::is_current(&index_file(&dir)).unwrap());
 }
