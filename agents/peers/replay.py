@@ -38,6 +38,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class HeadropeNode:
     """A Headrope node with one class of durability; it flushes and merges when all is sent."""
 
+    log = "log"
+
     def __init__(self, _arguments, root, durability):
         self.directory = Path(root) / "data"
         self._server = Headrope(self.directory, root, {**KEEP, "HEADROPE_STORAGE__DURABILITY": durability})
@@ -60,6 +62,8 @@ class HeadropeNode:
 
 class Mira:
     """A miradb node, with its log or without."""
+
+    log = ".wal"
 
     def __init__(self, arguments, root, wal):
         self.directory = Path(root) / "data"
@@ -124,24 +128,27 @@ def read_requests(path):
 
 
 class Sender:
-    """Sends requests over some connections, each with one under way."""
+    """Sends requests over some connections, each with one under way: so many a second, or as fast as answers
+    come. The latency of a request counts from when it was to be sent."""
 
-    def __init__(self, address, requests):
+    def __init__(self, address, requests, rate):
         self._address = address
-        self._requests = iter(requests)
+        self._requests = enumerate(requests)
+        self._every = 1 / rate if rate else None
+        self._began = None
         self._lock = threading.Lock()
         self.latencies, self.refused, self.failure = [], 0, None
 
     def run(self, connections):
         """Returns the seconds it took."""
         threads = [threading.Thread(target=self._work) for _ in range(connections)]
-        began = time.monotonic()
+        self._began = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert self.failure is None, f"a request failed: {self.failure}"
-        return time.monotonic() - began
+        return time.monotonic() - self._began
 
     def _work(self):
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
@@ -149,13 +156,16 @@ class Sender:
             export = channel.unary_unary(EXPORT)
             while self.failure is None:
                 with self._lock:
-                    body = next(self._requests, None)
+                    number, body = next(self._requests, (0, None))
                 if body is None:
                     return
-                self._send(export, body)
+                intended = time.monotonic()
+                if self._every:
+                    intended = self._began + number * self._every
+                    time.sleep(max(0, intended - time.monotonic()))
+                self._send(export, body, intended)
 
-    def _send(self, export, body):
-        began = time.monotonic()
+    def _send(self, export, body, intended):
         while self.failure is None:
             try:
                 answer = ExportTraceServiceResponse.FromString(export(body, timeout=60))
@@ -168,7 +178,7 @@ class Sender:
                 continue
             if answer.partial_success.rejected_spans:
                 self.failure = answer.partial_success.error_message
-            self.latencies.append(time.monotonic() - began)
+            self.latencies.append(time.monotonic() - intended)
             return
 
 
@@ -202,7 +212,7 @@ def measure(arguments, name, requests):
         try:
             wait_until_idle(server.pid, 1)
             before, written = cpu_seconds(server.pid), proc_bytes(server.pid, "io", "write_bytes")
-            sender = Sender(server.grpc, requests)
+            sender = Sender(server.grpc, requests, arguments.rate)
             seconds = sender.run(arguments.connections)
             server.settle()
             until = time.monotonic() + PATIENCE_S
@@ -222,6 +232,7 @@ def measure(arguments, name, requests):
                 "acknowledgement p99, ms": latencies[len(latencies) * 99 // 100] * 1000,
                 "refused": sender.refused,
                 "bytes on disk a span": disk_bytes(server.directory) / spans,
+                "of which log": disk_bytes(server.directory / server.log) / spans,
                 "bytes written a span": (proc_bytes(server.pid, "io", "write_bytes") - written) / spans,
                 "most memory, MiB": proc_bytes(server.pid, "status", "VmHWM", 1024) / 2**20,
                 "memory after, MiB": proc_bytes(server.pid, "status", "VmRSS", 1024) / 2**20,
@@ -242,6 +253,7 @@ def main():
     parser.add_argument("--only", action="append", choices=CANDIDATES, help="candidates [default: all]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--rate", type=float, help="requests a second; without it, as fast as answers come")
     parser.add_argument("--idle", type=float, default=12, help="seconds without work after which all is done")
     parser.add_argument("--cold", action="store_true", help="wait until miradb has compressed every block")
     parser.add_argument("--dir", help="where the data directories are made")
@@ -258,7 +270,8 @@ def main():
             print(f"{name}, load average before {load:.2f}:", json.dumps(figures), file=sys.stderr, flush=True)
     spans = {figures["spans"] for of_one in runs.values() for figures in of_one}
     print(f"{len(requests)} requests, {sum(map(len, requests))} bytes, spans stored {sorted(spans)}, "
-          f"{arguments.connections} connections, medians of {arguments.rounds} rounds\n")
+          f"{arguments.connections} connections, "
+          f"{arguments.rate or 'as many'} requests a second, medians of {arguments.rounds} rounds\n")
     print("| figure | " + " | ".join(names) + " |")
     print("|" + "---|" * (len(names) + 1))
     for figure in runs[names[0]][0]:
