@@ -21,6 +21,8 @@ import urllib.request
 from pathlib import Path
 
 import grpc
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
@@ -28,6 +30,7 @@ from harness.processes import Child, free_port  # noqa: E402 - the path comes fi
 from harness.server import KEEP, Headrope  # noqa: E402
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+# Wait before a refused request is sent again, unless the answer names another (RetryInfo).
 RETRY_S = 0.1
 # Less than this share of one CPU counts as idle, as in `headrope bench ingest`.
 IDLE_SHARE = 0.05
@@ -174,12 +177,23 @@ class Sender:
                     self.failure = str(error)
                     return
                 self.refused += 1
-                time.sleep(RETRY_S)
+                time.sleep(retry_seconds(error))
                 continue
             if answer.partial_success.rejected_spans:
                 self.failure = answer.partial_success.error_message
             self.latencies.append(time.monotonic() - intended)
             return
+
+
+def retry_seconds(error):
+    """How long a refusal asks to wait."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for detail in Status.FromString(value).details:
+                info = RetryInfo()
+                if detail.Unpack(info):
+                    return info.retry_delay.ToNanoseconds() / 1e9
+    return RETRY_S
 
 
 def cpu_seconds(pid):
