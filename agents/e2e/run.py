@@ -1,6 +1,6 @@
 """Runs the end-to-end tests against a built server.
 
-    HEADROPE_BIN=target/release/headrope agents/e2e/run.py [examples] [jaeger-store] [hostile] [clients]
+    HEADROPE_BIN=target/release/headrope agents/e2e/run.py [examples] [jaeger-store] [foreign] [hostile] [clients]
 
 Needs the packages of python/requirements.txt, `npm ci` in node/, PostgreSQL and Redis. Prints one line
 per check and ends with `N passed, N failed`.
@@ -10,6 +10,7 @@ import sys
 
 import clients
 import examples
+import foreign
 import hostile
 import jaeger_store
 from harness.report import Report
@@ -18,6 +19,7 @@ from harness.server import find_binary
 SUITES = {
     "examples": examples.test,
     "jaeger-store": jaeger_store.test,
+    "foreign": foreign.test,
     "hostile": hostile.test,
     "clients": clients.test,
 }

@@ -48,6 +48,7 @@ KEEP = {
     "HEADROPE_STORAGE__RETAIN_TRACES": "forever",
     "HEADROPE_STORAGE__RETAIN_LOGS": "forever",
     "HEADROPE_STORAGE__RETAIN_METRICS": "forever",
+    "HEADROPE_STORAGE__RETAIN_ROLLUPS": "forever",
 }
 # Live rows become segments at once.
 FLUSH_SOON = {"HEADROPE_STORAGE__FLUSH_AGE": "100ms"}
@@ -98,9 +99,9 @@ class Headrope:
         query = urllib.parse.urlencode({k: v for k, v in parameters.items() if v not in (None, "")})
         return _call(f"{self.ui}{path}" + (f"?{query}" if query else ""))
 
-    def sql(self, query):
-        """Rows of a SQL query as dictionaries."""
-        answer = _call(f"{self.ui}/api/v1/sql", {"query": query})
+    def sql(self, query, **options):
+        """Rows of a SQL query as dictionaries; `options` go with the request, as `max_rows`."""
+        answer = _call(f"{self.ui}/api/v1/sql", {"query": query, **options})
         names = [column["name"] for column in answer["columns"]]
         return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
 
@@ -109,6 +110,10 @@ class Headrope:
         (row,) = self.sql(query)
         (value,) = row.values()
         return value
+
+    def admin(self, action):
+        """An administrative action, such as `flush` or `compact`; returns when it is done."""
+        _call(f"{self.ui}/api/v1/admin/{action}", {})
 
     def wait_until_flushed(self, *tables):
         """Waits until each table's rows are read from segments."""
