@@ -64,7 +64,7 @@ fn size(file: &Bytes) -> i64 {
 /// Text of so many hex digits that no other number has.
 fn random(number: u64, digits: usize) -> String {
     let bits = |n: u64| {
-        n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 29
+        n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 29)
     };
     let all = (0..digits.div_ceil(16) as u64).map(|at| format!("{:016x}", bits(bits(number) ^ at)));
     all.collect::<String>()[..digits].to_owned()
