@@ -28,6 +28,11 @@ use crate::segment::{
 /// What the parts of a trace say of it.
 const PART: [&str; 4] = ["start_time", "end_time", "span_count", "service_names"];
 
+/// Fewest rows that are worth a task: opening all columns costs as much as reading some rows.
+const PART_ROWS: usize = 8;
+/// Fewest pages of ids that are worth a task.
+const PART_PAGES: usize = 4;
+
 /// Where a trace is.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -151,7 +156,8 @@ pub(crate) async fn spans(
     let live: Vec<RecordBatch> =
         live.filter_map(|l| live_rows(l, &ids).transpose()).collect::<Result<_>>()?;
     let mut readers = JoinSet::new();
-    for part in found {
+    let each = parts.div_ceil(found.len().max(1));
+    for part in found.into_iter().flat_map(|part| part.split(each)) {
         let (of, asked) = (Arc::clone(footers), asked.clone());
         readers.spawn_blocking(move || {
             let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
@@ -191,6 +197,15 @@ struct Part {
     rows: Vec<u32>,
 }
 
+impl Part {
+    /// At most so many parts of neighbouring rows, unless there are few.
+    fn split(self, parts: usize) -> Vec<Self> {
+        let rows = self.rows.len().div_ceil(parts.max(1)).max(PART_ROWS);
+        let part = |rows: &[u32]| Self { segment: Arc::clone(&self.segment), rows: rows.to_vec() };
+        self.rows.chunks(rows).map(part).collect()
+    }
+}
+
 /// Pages of a segment that may hold a span of a trace.
 struct Place {
     segment: Arc<Segment>,
@@ -209,16 +224,9 @@ fn places(
     for segment in snapshot.segments(DataSet::Spans).iter().filter(|s| may_hold(s, extent)) {
         let footer = footers.of(segment)?;
         let pages = pages_of_extent(&footer, extent);
-        // Whole row groups, so that none is opened twice.
-        let mut groups = pages.chunk_by(|a, b| a.group == b.group).peekable();
-        let most = pages.len().div_ceil(parts);
-        while groups.peek().is_some() {
-            let mut some: Vec<Page> = Vec::new();
-            while let Some(group) = groups.next_if(|_| some.len() < most) {
-                some.extend_from_slice(group);
-            }
+        for some in pages.chunks(pages.len().div_ceil(parts).max(PART_PAGES)) {
             let (segment, footer) = (Arc::clone(segment), Arc::clone(&footer));
-            places.push(Place { segment, footer, pages: some });
+            places.push(Place { segment, footer, pages: some.to_vec() });
         }
     }
     Ok(places)
