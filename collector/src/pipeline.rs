@@ -42,6 +42,8 @@ use crate::{json, wire};
 const HEAVY: usize = 1 << 20;
 /// How long a request with its body complete waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
+/// How long it waits for room after that; clients give a request ten seconds as a rule.
+const ROOM: Duration = Duration::from_secs(5);
 /// How long the rest of a refused body is taken in.
 const LINGER: Duration = Duration::from_secs(5);
 /// Most memory a JSON body may decode to, as a multiple of its length. The densest real bodies
@@ -191,9 +193,15 @@ impl<S: Sink> Pipeline<S> {
             let busy = Refusal::retry(RefuseReason::OverBudget, Duration::from_secs(1));
             return (Some(job.ticket), Err(busy));
         };
-        let Some((job, prepared)) = self.prepare_anywhere(job).await else {
+        // A request that comes again costs as much as one that is stored.
+        let size = job.envelope.encoding.size_hint(&job.body).max(job.body.len());
+        // What a client says of its size is not believed beyond what is allowed.
+        let room = size.min(self.max_message_bytes);
+        let next = tokio::time::timeout(ROOM, self.sink.turn(room)).await;
+        let Some((job, prepared)) = self.prepare_anywhere(job, size).await else {
             return (None, Err(Refusal::failed()));
         };
+        drop(next);
         // The reservation stays until the records are durable.
         let Job { ticket, room: _room, .. } = job;
         let outcome = match prepared {
@@ -207,8 +215,8 @@ impl<S: Sink> Pipeline<S> {
     async fn prepare_anywhere(
         self: &Arc<Self>,
         mut job: Job,
+        size: usize,
     ) -> Option<(Job, Result<Prepared<S::Permit>, Refusal>)> {
-        let size = job.envelope.encoding.size_hint(&job.body).max(job.body.len());
         if size <= HEAVY {
             let prepared = self.prepare(&mut job);
             return Some((job, prepared));

@@ -41,6 +41,12 @@ pub struct Permit {
     room: Room,
 }
 
+/// The right to be admitted next; others wait until it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _order: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
 /// The storage engine of one data directory.
 #[derive(Debug)]
 pub struct Engine {
@@ -106,6 +112,7 @@ impl Engine {
             budget,
             counts: Counts::default(),
             flush_due: Notify::new(),
+            waiting: Arc::default(),
             encode_due: parking_lot::Condvar::new(),
             encoding: Mutex::new(()),
             packers: Packers::default(),
@@ -142,6 +149,29 @@ impl Engine {
                 let reason = RefuseReason::OverBudget;
                 Err(AppendError::Retry { reason, after: BUDGET_RETRY })
             }
+        }
+    }
+
+    /// Waits until there is room for a request of `bytes` uncompressed bytes. Requests get room in the order
+    /// in which they came to wait: who has a turn asks [`Self::admit`] and drops it. There may still be
+    /// no room then, if the disk is full or the request larger than the budget, or others took it.
+    pub async fn turn(&self, bytes: usize) -> Turn {
+        let wanted = bytes.saturating_mul(ROOM_PER_BYTE);
+        let budget = &self.shared.budget;
+        let order = Arc::clone(&self.shared.waiting);
+        let turn = match Arc::clone(&order).try_lock_owned() {
+            // Nobody waits, and nobody has to.
+            Ok(_) if budget.settled(wanted) => return Turn { _order: None },
+            Ok(turn) => turn,
+            Err(_) => order.lock_owned().await,
+        };
+        loop {
+            let freed = budget.freed();
+            if budget.settled(wanted) || self.shared.refusing().is_some() {
+                return Turn { _order: Some(turn) };
+            }
+            self.shared.flush_due.notify_one();
+            freed.await;
         }
     }
 

@@ -55,7 +55,7 @@ pub mod wire;
 pub use backup::{Backup, Verified, backup, restore, verify};
 pub use config::{Durability, StorageConfig};
 pub use covers::Covers;
-pub use engine::{Engine, Permit};
+pub use engine::{Engine, Permit, Turn};
 pub use error::{AppendError, StorageError};
 pub use export::{Export, Submission};
 pub use rebuild::{Rebuilt, rebuild_catalog};

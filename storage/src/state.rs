@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use headrope_model::DataSet;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::checked::Checked;
 use crate::entry::{CHUNK_BYTES, Entry, Rows};
@@ -238,11 +240,24 @@ pub(crate) struct Budget {
     limit: usize,
     in_flight: AtomicUsize,
     live: AtomicUsize,
+    freed: Notify,
 }
 
 impl Budget {
-    pub(crate) const fn new(limit: usize) -> Self {
-        Self { limit, in_flight: AtomicUsize::new(0), live: AtomicUsize::new(0) }
+    pub(crate) fn new(limit: usize) -> Self {
+        let none = || AtomicUsize::new(0);
+        Self { limit, in_flight: none(), live: none(), freed: Notify::new() }
+    }
+
+    /// Whether a request would get room, or could never get it.
+    pub(crate) fn settled(&self, bytes: usize) -> bool {
+        let taken = self.live().saturating_add(self.in_flight());
+        bytes > self.limit || taken.saturating_add(bytes) <= self.limit
+    }
+
+    /// Ends once room was given back after it was made.
+    pub(crate) fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
     }
 
     /// Takes room for a request, or says no.
@@ -260,7 +275,9 @@ impl Budget {
     }
 
     pub(crate) fn set_live(&self, bytes: usize) {
-        self.live.store(bytes, Ordering::Relaxed);
+        if self.live.swap(bytes, Ordering::Relaxed) > bytes {
+            self.freed.notify_waiters();
+        }
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -282,5 +299,6 @@ pub(crate) struct Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.budget.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.freed.notify_waiters();
     }
 }

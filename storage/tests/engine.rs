@@ -283,6 +283,41 @@ async fn over_budget_refuses_and_recovers() {
     check(&engine, sent + 1, 0).await;
 }
 
+/// Whether a future is ready at once.
+async fn ready<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = std::future::ready(()) => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn room_goes_to_who_waited_first() {
+    const BYTES: usize = 100 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.memory_budget_bytes = 1 << 20;
+    let engine = Engine::open(config).await.unwrap();
+    drop(ready(&mut Box::pin(engine.turn(BYTES))).await.expect("an empty budget has room"));
+    let mut taken: Vec<_> = std::iter::from_fn(|| engine.admit(BYTES).ok()).collect();
+    let mut first = Box::pin(engine.turn(BYTES));
+    let mut second = Box::pin(engine.turn(BYTES));
+    assert!(ready(&mut first).await.is_none() && ready(&mut second).await.is_none());
+    taken.pop();
+    assert!(ready(&mut second).await.is_none(), "it came later");
+    let turn = first.await;
+    assert!(ready(&mut second).await.is_none(), "the first one has its turn");
+    taken.push(engine.admit(BYTES).unwrap());
+    drop(turn);
+    assert!(ready(&mut second).await.is_none(), "the room is taken again");
+    taken.clear();
+    drop(second.await);
+    // What can never have room is refused, not kept waiting.
+    drop(engine.turn(usize::MAX).await);
+    assert!(engine.admit(usize::MAX).is_err());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_appends_flushes_and_merges_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -288,6 +288,20 @@ async fn over_budget_is_retryable_with_advice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_room() {
+    let running = start().await;
+    for transport in TRANSPORTS {
+        running.sink.set(Mode::Crowded);
+        let sent = running.send(transport, Signal::Logs, "identity", good(Signal::Logs));
+        let let_in = async { running.sink.gate.add_permits(1) };
+        let (reply, ()) = tokio::join!(sent, let_in);
+        assert!(reply.ok(), "{reply:?}");
+    }
+    running.assert_healthy().await;
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_of_requests_in_flight_is_bounded() {
     let running = start_with(|config| {
         config.max_message_bytes = 1 << 20;

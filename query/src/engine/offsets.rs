@@ -87,3 +87,87 @@ impl ScalarUDFImpl for Joined {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headrope_storage::Export;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use prost::Message as _;
+
+    use crate::QueryConfig;
+    use crate::sql::SqlRequest;
+    use crate::tests::{append, empty};
+
+    const SECOND: u64 = 1_000_000_000;
+    /// 2025-01-06T00:10:00Z.
+    const FROM: u64 = 1_736_122_200 * SECOND;
+
+    /// Records with every combination of event time and time of observation.
+    fn records(part: u64) -> Vec<LogRecord> {
+        let times = [(1, 0), (0, 2), (3, 3), (4, 9), (9, 4), (6, 6 + 3600)];
+        let at = |s: u64| if s == 0 { 0 } else { FROM + s * SECOND + part };
+        let record = |(event, observed): &(u64, u64)| LogRecord {
+            time_unix_nano: at(*event),
+            observed_time_unix_nano: at(*observed),
+            body: Some(AnyValue {
+                value: Some(Value::StringValue(format!("part {part}: {event} {observed}"))),
+            }),
+            ..LogRecord::default()
+        };
+        times.iter().map(record).collect()
+    }
+
+    /// Answers over two requests, flushed and merged or not.
+    async fn answers(flushed: bool, merged: bool, queries: &[&str]) -> Vec<String> {
+        let (engine, questions, _dir) = empty(QueryConfig::default()).await;
+        for part in 0..2 {
+            let log_records = records(part);
+            let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+            let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
+            let request = ExportLogsServiceRequest { resource_logs };
+            let payload = request.encode_to_vec();
+            append(&engine, Export::Logs(request), payload).await;
+            if flushed {
+                engine.flush().await.unwrap();
+            }
+        }
+        if merged {
+            engine.compact().await.unwrap();
+        }
+        let mut found = Vec::new();
+        for query in queries {
+            let request = SqlRequest { query: (*query).to_owned(), ..SqlRequest::default() };
+            let answer = questions.sql(&request).await.unwrap_or_else(|e| panic!("{query}\n{e}"));
+            let json: serde_json::Value = serde_json::from_str(&answer.json()).unwrap();
+            found.push(json["rows"].to_string());
+        }
+        found
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn times_are_those_that_were_sent() {
+        let queries = [
+            "SELECT body, time, event_time, observed_time FROM logs ORDER BY time, body",
+            "SELECT body FROM logs WHERE event_time IS NULL ORDER BY body",
+            "SELECT body FROM logs WHERE observed_time IS NULL ORDER BY body",
+            "SELECT body FROM logs WHERE event_time = time AND observed_time > time ORDER BY body",
+            "SELECT body FROM logs WHERE observed_time > TIMESTAMP '2025-01-06T01:00:00Z' ORDER BY body",
+            "SELECT body FROM logs WHERE event_time < TIMESTAMP '2025-01-06T00:10:04Z' ORDER BY body",
+            "SELECT count(event_time), min(observed_time), max(observed_time) FROM logs",
+        ];
+        let live = answers(false, false, &queries).await;
+        let of = |rows: &[&str]| {
+            let both = |part| rows.iter().map(move |row| format!("[\"part {part}: {row}\"]"));
+            format!("[{}]", both(0).chain(both(1)).collect::<Vec<_>>().join(","))
+        };
+        assert_eq!(live[1], of(&["0 2"]));
+        assert_eq!(live[2], of(&["1 0"]));
+        assert_eq!(live[3], of(&["4 9", "6 3606"]));
+        assert_eq!(live[4], of(&["6 3606"]));
+        assert_eq!(live[5], of(&["1 0", "3 3"]));
+        assert_eq!(answers(true, false, &queries).await, live);
+        assert_eq!(answers(true, true, &queries).await, live);
+    }
+}

@@ -106,6 +106,7 @@ fn runs(numbers: &[u32], slice: u32) -> Vec<Range<usize>> {
 }
 
 struct Input {
+    path: PathBuf,
     file: File,
     metadata: ArrowReaderMetadata,
     /// Where the attributes are; `None` if they are whole.
@@ -117,11 +118,11 @@ impl Input {
         let file = disk::open(path).map_err(io("open", path))?;
         let metadata = with_dictionaries(&file, stored)?;
         let layout = Layout::of(metadata.schema(), dense::promoted(DataSet::Spans));
-        Ok(Self { file, metadata, layout })
+        Ok(Self { path: path.to_owned(), file, metadata, layout })
     }
 
     fn reader(&self) -> Result<ParquetRecordBatchReaderBuilder<File>, StorageError> {
-        let file = self.file.try_clone().map_err(io("open again", Path::new("a segment")))?;
+        let file = self.file.try_clone().map_err(io("open again", &self.path))?;
         let metadata = self.metadata.clone();
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
         Ok(builder.with_batch_size(INPUT_ROWS))

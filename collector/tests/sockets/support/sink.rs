@@ -21,6 +21,8 @@ pub enum Mode {
     Fail,
     /// Stores when a permit is added to the gate.
     Hold,
+    /// Has no room until a permit is added to the gate.
+    Crowded,
 }
 
 pub struct MemorySink {
@@ -99,10 +101,22 @@ pub fn records(export: &Export) -> u64 {
 
 impl Sink for MemorySink {
     type Permit = usize;
+    type Turn = ();
+
+    async fn turn(&self, _: usize) {
+        if let Mode::Crowded = self.mode() {
+            self.gate.acquire().await.unwrap().forget();
+            self.set(Mode::Take);
+        }
+    }
 
     fn admit(&self, bytes: usize) -> Result<usize, AppendError> {
         match self.mode() {
             Mode::Refuse(reason, after) => Err(AppendError::Retry { reason, after }),
+            Mode::Crowded => {
+                let (reason, after) = (RefuseReason::OverBudget, Duration::from_secs(1));
+                Err(AppendError::Retry { reason, after })
+            }
             _ => Ok(bytes),
         }
     }
@@ -113,7 +127,7 @@ impl Sink for MemorySink {
             Mode::RefuseLate(reason, after) => return Err(AppendError::Retry { reason, after }),
             Mode::Fail => return Err(StorageError::TaskGone("test").into()),
             Mode::Hold => self.gate.acquire().await.unwrap().forget(),
-            Mode::Take | Mode::Refuse(..) => {}
+            Mode::Take | Mode::Refuse(..) | Mode::Crowded => {}
         }
         // What is logged must decode to what is handed over.
         let payload = submission.payload().clone();
