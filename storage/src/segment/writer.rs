@@ -18,7 +18,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::chunk::PageOptions;
-use super::ids::{self, Ids};
+use super::ids::{self, IdOptions, Ids};
 use super::labels::{self, Sorted};
 use super::output::{self, Origin, Sink};
 use super::unify::{Pick, Unified};
@@ -108,13 +108,9 @@ impl SegmentWriter {
     ) -> Result<(), StorageError> {
         let clustered = cluster::order(self.meta.data_set, batches, picks)?;
         let picks = clustered.as_deref().unwrap_or(picks);
-        let mut split = match census {
-            Some(census) => {
-                let promoted = dense::promoted(self.meta.data_set);
-                Some(dense::split(census, batches, picks, &self.dense, promoted)?)
-            }
-            None => None,
-        };
+        let promoted = dense::promoted(self.meta.data_set);
+        let split = census.map(|c| dense::split(c, batches, picks, &self.dense, promoted));
+        let mut split = split.transpose()?;
         let number = self.file.flushed_row_groups().len();
         let general = self.writers.create_column_writers(number)?;
         let mut writers = self.leaves.iter().cloned().zip(general).peekable();
@@ -144,14 +140,11 @@ impl SegmentWriter {
                     continue;
                 }
             }
-            if let Some(options) =
-                properties::ids(self.meta.data_set, self.meta.level, field.name())
+            let ids = properties::ids(self.meta.data_set, self.meta.level, field.name());
+            if let Some(options) = ids
                 && let Some(ids) = Ids::gather(batches, at, picks)?
-                && let Some((leaf, _)) = writers.peek()
             {
-                let (bytes, close) = ids::write(leaf, &ids, options)?;
-                group.append_column(&bytes, close)?;
-                drop(writers.next());
+                write_ids(&mut group, &mut writers, &ids, options)?;
                 continue;
             }
             let arrays = batches.iter().map(|b| column(b, at)).collect::<Result<Vec<_>, _>>()?;
@@ -164,10 +157,10 @@ impl SegmentWriter {
                 _ => write_array(&mut group, &mut writers, field, &array)?,
             }
             self.meta.note(field.name(), &array);
-            match field.name().as_str() {
-                offsets::TIME => time = Some(array),
-                "body" => body = Some(array),
-                _ => {}
+            if field.name() == offsets::TIME {
+                time = Some(array);
+            } else if field.name() == "body" {
+                body = Some(array);
             }
         }
         for cells in split.iter_mut().flat_map(|split| &mut split.dense) {
@@ -217,6 +210,19 @@ fn file_schema(stored: &Schema, dense: &[String]) -> SchemaRef {
 
 fn rest_field() -> Field {
     Field::new(dense::REST, DataType::Utf8, true)
+}
+
+/// Writes a column of ids, without its general writer.
+fn write_ids(
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
+    writers: &mut impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>,
+    ids: &Ids,
+    options: IdOptions,
+) -> Result<(), StorageError> {
+    let missing = || ArrowError::SchemaError("no writer for a column of ids".to_owned());
+    let (leaf, _) = writers.next().ok_or_else(missing)?;
+    let (bytes, close) = ids::write(&leaf, ids, options)?;
+    Ok(group.append_column(&bytes, close)?)
 }
 
 /// Writes a dense column: with a dictionary if one pays.
