@@ -5,8 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod critical_path;
+pub mod dependency;
 pub mod histogram;
+#[cfg(test)]
+mod noise;
 pub mod sketch;
+pub mod statistics;
 pub mod trace;
 
 pub use critical_path::{Segment, critical_path, time_on_path};
