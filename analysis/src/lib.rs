@@ -4,6 +4,7 @@
 //! went), [`sketch`] (mergeable latency quantiles), [`histogram`] (buckets a person can read).
 #![forbid(unsafe_code)]
 
+pub mod capacity;
 pub mod critical_path;
 pub mod dependency;
 pub mod histogram;
