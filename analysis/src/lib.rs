@@ -10,6 +10,7 @@ pub mod dependency;
 pub mod histogram;
 #[cfg(test)]
 mod noise;
+pub mod repeat;
 pub mod sketch;
 pub mod statistics;
 pub mod trace;
