@@ -7,6 +7,7 @@
 pub mod capacity;
 pub mod critical_path;
 pub mod dependency;
+pub mod difference;
 pub mod histogram;
 #[cfg(test)]
 mod noise;
