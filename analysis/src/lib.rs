@@ -11,6 +11,7 @@ pub mod difference;
 pub mod histogram;
 #[cfg(test)]
 mod noise;
+pub mod pattern;
 pub mod repeat;
 pub mod sketch;
 pub mod statistics;

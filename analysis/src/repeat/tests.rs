@@ -61,8 +61,9 @@ fn calls_one_after_the_other_are_a_loop() {
     assert_eq!(found(looped), [(RepeatKind::Loop, 1, "select".into(), vec![2, 3, 4, 5, 6])]);
     assert!(found((2..6).map(after).collect()).is_empty());
     // Two statements in turn are two loops.
-    let turn =
-        |n: u64| call(n, 1, if n % 2 == 0 { "a" } else { "b" }, 10 * n as i64, 10 * n as i64 + 8);
+    let turn = |n: u64| {
+        call(n, 1, if n.is_multiple_of(2) { "a" } else { "b" }, 10 * n as i64, 10 * n as i64 + 8)
+    };
     assert_eq!(found((2..12).map(turn).collect()).len(), 2);
     // Side by side is a fan-out.
     let beside: Vec<_> = (2..20).map(|n| call(n, 1, "select", n as i64, 100)).collect();
