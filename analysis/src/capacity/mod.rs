@@ -1,7 +1,7 @@
 //! What a service can carry, from ordinary traffic.
 //!
-//! [`cost`] gives the CPU time of a request, [`bend`] the rate from which latency runs away and the
-//! rate that is safe, [`growth`] the day on which the daily peak gets there. Each says *unknown* (`None`)
+//! [`cpu_cost`] gives the CPU time of a request, [`bend()`] the rate from which latency runs away and the
+//! rate that is safe, [`growth()`] the day on which the daily peak gets there. Each says *unknown* (`None`)
 //! when the data does not tell; none gives a NaN or depends on the order of its input.
 //!
 //! The input is about **one instance of one class** (same service, version and machine type): what its

@@ -14,7 +14,7 @@ pub struct ErrorGroup {
     pub id: u64,
     /// The type of the exception as it was told, numbers masked.
     pub kind: String,
-    /// The first line of the message, [masked](mask).
+    /// The first line of the message, [masked](mask()).
     pub message: String,
     /// Where it was thrown: up to [`TOP_FRAMES`] functions, the innermost first, without line numbers.
     /// Empty if there is no stack trace or it is in no known form.

@@ -1,8 +1,8 @@
 //! Templates of log lines, and groups of errors.
 //!
-//! [`mask`] takes out what is plainly a value. [`Learner`] finds the templates of the lines it sees, after
+//! [`mask()`] takes out what is plainly a value. [`Learner`] finds the templates of the lines it sees, after
 //! Drain (He, Zhu, Zheng and Lyu, *Drain: An Online Log Parsing Approach with Fixed Depth Tree*, ICWS
-//! 2017), and [`Patterns`] tells the template of a line. [`error_group`] does for exceptions what
+//! 2017), and [`Patterns`] tells the template of a line. [`error_group()`] does for exceptions what
 //! templates do for lines.
 //!
 //! Drain goes through lines one after the other and what it finds depends on their order. Here lines are

@@ -76,7 +76,7 @@ pub struct RepeatTotals {
 }
 
 impl RepeatTotals {
-    /// Adds a chain; see [`super::find`] for `call_of`.
+    /// Adds a chain; see [`super::find()`] for `call_of`.
     pub fn observe<'a>(&mut self, chain: &CallChain, call_of: impl Fn(usize) -> Option<Call<'a>>) {
         let made = calls(chain, call_of);
         let pairs: BTreeSet<(usize, &str)> =
