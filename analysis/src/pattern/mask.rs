@@ -6,7 +6,8 @@ use super::MOST_BYTES;
 /// numbers by `<str>`, `<uuid>`, `<ip>`, `<hex>`, `<id>` and `<num>`. No ASCII digit is left, and masking a
 /// masked text changes nothing. Bytes beyond [`MOST_BYTES`] are cut off.
 ///
-/// - quoted: between two `"`, or two `'` that do not touch a word on the outside; `\` escapes;
+/// - quoted: between two `"`, or two `'` that do not touch a word on the outside, in one
+///   line; a quote after `\` is none;
 /// - hexadecimal: `0x` and digits, or eight or more hexadecimal digits of both kinds;
 /// - id: a word of five or more letters and digits with two or more groups of digits, as in the names of
 ///   pods;
@@ -16,10 +17,16 @@ pub fn mask(text: &str) -> String {
     let text = cut(text);
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
+    let mut quotes = Quotes::default();
     while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
         let before = text.get(..at).and_then(|t| t.chars().next_back());
         let touched = before.is_some_and(touches);
-        at += match value(rest, touched) {
+        let found = match quotes.length(rest, at, before) {
+            Some(length) => Some((Value::Str, length)),
+            None if rest.starts_with(is_word) => word_value(rest),
+            None => None,
+        };
+        at += match found {
             Some((Value::Word, length)) => {
                 mask_digits(rest.get(..length).unwrap_or_default(), &mut out);
                 length
@@ -110,13 +117,31 @@ fn plain(rest: &str) -> usize {
     word_length(rest).max(rest.chars().next().map_or(1, char::len_utf8))
 }
 
-/// What the text begins with, and its length in bytes; `None` for what is copied as it is.
-fn value(rest: &str, touched: bool) -> Option<(Value, usize)> {
-    match rest.chars().next()? {
-        '"' => Some((Value::Str, quoted(rest, '"')?)),
-        '\'' if !touched => Some((Value::Str, quoted(rest, '\'')?)),
-        c if is_word(c) => word_value(rest),
-        _ => None,
+/// Where quoted text ends. A search that found no end is not repeated from within what it looked through,
+/// so that all searches together take linear time.
+#[derive(Debug, Default)]
+struct Quotes {
+    /// Up to where no `"` and no `'` ends anything.
+    barren_to: [usize; 2],
+}
+
+impl Quotes {
+    /// Length of the quoted text that begins at `at`, where `rest` begins.
+    fn length(&mut self, rest: &str, at: usize, before: Option<char>) -> Option<usize> {
+        let (quote, which) = match rest.chars().next()? {
+            '"' => ('"', 0),
+            '\'' if !before.is_some_and(touches) => ('\'', 1),
+            _ => return None,
+        };
+        let barren_to = self.barren_to.get_mut(which)?;
+        if before == Some('\\') || at < *barren_to {
+            return None;
+        }
+        let found = quoted(rest, quote);
+        if found.is_none() {
+            *barren_to = at + rest.find('\n').unwrap_or(rest.len());
+        }
+        found
     }
 }
 

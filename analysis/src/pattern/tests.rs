@@ -23,6 +23,7 @@ fn values_are_masked_by_their_form() {
         ("deadbeef facade", "deadbeef facade"),
         ("pod shop-7f9c4d-x2x4k on utf8", "pod shop-<id>-<id> on utf<num>"),
         ("query \"a 'b' \\\"c\" failed: 'it''s' don't", "query <str> failed: <str><str> don't"),
+        ("'a 'b \\\"c\\\" \"d\ne\" 'f'", "'a 'b \\\"c\\\" \"d\ne\" <str>"),
         ("user_123 größe5", "user_<num> größe<num>"),
         ("", ""),
     ] {
