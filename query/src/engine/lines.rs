@@ -23,8 +23,8 @@ use crate::column::Texts;
 use crate::error::QueryError;
 use crate::segment::Positioned;
 
-/// Rows whose bodies are read at first; each further time four times as many.
-const FIRST_BODIES: usize = 1024;
+/// Rows whose bodies are read at first, those of a page or so; each further time four times as many.
+const FIRST_BODIES: usize = 4096;
 /// Below one row in so many, rows are picked while a page is decoded, else afterwards.
 const SPARSE: usize = 16;
 
