@@ -197,11 +197,12 @@ impl<S: Sink> Pipeline<S> {
         let size = job.envelope.encoding.size_hint(&job.body).max(job.body.len());
         // What a client says of its size is not believed beyond what is allowed.
         let room = size.min(self.max_message_bytes);
-        let next = tokio::time::timeout(ROOM, self.sink.turn(room)).await;
+        // Whoever is next need not wait until this one is decoded: if they do not both find room then,
+        // one is refused.
+        drop(tokio::time::timeout(ROOM, self.sink.turn(room)).await);
         let Some((job, prepared)) = self.prepare_anywhere(job, size).await else {
             return (None, Err(Refusal::failed()));
         };
-        drop(next);
         // The reservation stays until the records are durable.
         let Job { ticket, room: _room, .. } = job;
         let outcome = match prepared {
