@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.otlp import post
 from harness.report import equal
-from harness.segments import Arrow, Duck, Segments, attributes, members
+from harness.segments import Arrow, Duck, Segments, attributes, body, members
 from harness.server import KEEP, Headrope
 from harness.telemetry import SERVICES, Batch
 
@@ -181,7 +181,12 @@ def _spans(reader, sent, _answers):
 
 
 def _logs(reader, sent, _answers):
-    _same((_log(row, attributes(row)) for row in reader.rows("logs")), sent["logs"], "log records")
+    rows = [{**row, "body": body(row)} for row in reader.rows("logs")]
+    with_template = sum(row["body_template"] is not None for row in rows)
+    assert with_template > len(rows) / 2, f"{with_template} of {len(rows)} bodies have a template"
+    _same((_log(row, attributes(row)) for row in rows), sent["logs"], "log records")
+    bodies = sorted(record["body"] for record in sent["logs"] if record["body"] is not None)
+    _same(reader.bodies(), bodies, "bodies")
 
 
 def _points(reader, sent, _answers):

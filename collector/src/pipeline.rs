@@ -198,8 +198,8 @@ impl<S: Sink> Pipeline<S> {
         // What a client says of its size is not believed beyond what is allowed.
         let room = size.min(self.max_message_bytes);
         // Whoever is next need not wait until this one is decoded: if they do not both find room then,
-        // one is refused.
-        drop(tokio::time::timeout(ROOM, self.sink.turn(room)).await);
+        // one is refused. So is this one without room in time.
+        tokio::time::timeout(ROOM, self.sink.await_room(room)).await.unwrap_or_default();
         let Some((job, prepared)) = self.prepare_anywhere(job, size).await else {
             return (None, Err(Refusal::failed()));
         };

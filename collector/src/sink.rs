@@ -3,18 +3,16 @@
 use std::future::Future;
 
 use headrope_model::RefuseReason;
-use headrope_storage::{AppendError, Engine, Permit, Receipt, Submission, Turn};
+use headrope_storage::{AppendError, Engine, Permit, Receipt, Submission};
 
 /// The durable end of the pipeline: the storage engine, or a stand-in for it in tests.
 pub trait Sink: Send + Sync + 'static {
     /// Room in the memory budget, given back when dropped.
     type Permit: Send + 'static;
 
-    /// The right to be admitted next, given back when dropped.
-    type Turn: Send + 'static;
-
-    /// Waits until there is room for a request of `bytes` uncompressed bytes, behind those that wait already.
-    fn turn(&self, bytes: usize) -> impl Future<Output = Self::Turn> + Send;
+    /// Waits until there is room for a request of `bytes` uncompressed bytes, behind those that wait already,
+    /// without reserving it.
+    fn await_room(&self, bytes: usize) -> impl Future<Output = ()> + Send;
 
     /// Reserves room for a request of `bytes` uncompressed bytes.
     ///
@@ -41,10 +39,9 @@ pub trait Sink: Send + Sync + 'static {
 
 impl Sink for Engine {
     type Permit = Permit;
-    type Turn = Turn;
 
-    async fn turn(&self, bytes: usize) -> Turn {
-        Self::turn(self, bytes).await
+    async fn await_room(&self, bytes: usize) {
+        Self::await_room(self, bytes).await;
     }
 
     fn admit(&self, bytes: usize) -> Result<Permit, AppendError> {

@@ -94,8 +94,19 @@ async fn flush(State(site): State<Site>) -> Response {
     done(site.engine.flush().await)
 }
 
-async fn compact(State(site): State<Site>) -> Response {
-    done(site.engine.compact().await)
+/// What to merge.
+#[derive(serde::Deserialize)]
+struct Compaction {
+    /// Also what is left over, however new it is.
+    #[serde(default)]
+    all: bool,
+}
+
+async fn compact(
+    State(site): State<Site>,
+    Query(Compaction { all }): Query<Compaction>,
+) -> Response {
+    done(if all { site.engine.compact_all().await } else { site.engine.compact().await })
 }
 
 /// Which backup.

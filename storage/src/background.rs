@@ -5,6 +5,7 @@ use std::sync::Arc;
 use headrope_model::RefuseReason;
 use tokio_util::sync::CancellationToken;
 
+use crate::compact::Extent;
 use crate::error::StorageError;
 use crate::shared::Shared;
 use crate::{compact, disk, flush, retention};
@@ -50,7 +51,7 @@ pub(crate) async fn maintenance_loop(shared: Arc<Shared>, stop: CancellationToke
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            result = compact::run(&shared) => note(&shared, "compaction", result),
+            result = compact::run(&shared, Extent::Due) => note(&shared, "compaction", result),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct StorageConfig {
     pub compact_max_rows: u64,
     /// Number of segments of one level that are merged into one of the next.
     pub compact_fan_in: usize,
+    /// Time without a new segment after which the segments left over in a day are merged, however few.
+    pub compact_settled: Duration,
     /// How often the background task looks for segments to merge and to drop.
     pub maintenance_interval: Duration,
     /// Age after which whole segments of spans and trace parts are dropped; `None` keeps them.
@@ -64,6 +66,7 @@ impl StorageConfig {
             flush_age: Duration::from_secs(120),
             compact_max_rows: 4 << 20,
             compact_fan_in: 8,
+            compact_settled: Duration::from_secs(900),
             maintenance_interval: Duration::from_secs(10),
             retain_traces: Some(Duration::from_secs(14 * 86_400)),
             retain_logs: Some(Duration::from_secs(14 * 86_400)),

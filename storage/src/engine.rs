@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::commit::{self, DISK_RETRY, Pending};
+use crate::compact::Extent;
 use crate::config::StorageConfig;
 use crate::counts::Counts;
 use crate::entry::Content;
@@ -39,12 +40,6 @@ const OFFLOAD_BYTES: usize = 32 << 10;
 #[derive(Debug)]
 pub struct Permit {
     room: Room,
-}
-
-/// The right to be admitted next; others wait until it is dropped.
-#[derive(Debug)]
-pub struct Turn {
-    _order: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 /// The storage engine of one data directory.
@@ -112,7 +107,7 @@ impl Engine {
             budget,
             counts: Counts::default(),
             flush_due: Notify::new(),
-            waiting: Arc::default(),
+            waiting: tokio::sync::Mutex::new(()),
             encode_due: parking_lot::Condvar::new(),
             encoding: Mutex::new(()),
             packers: Packers::default(),
@@ -152,23 +147,22 @@ impl Engine {
         }
     }
 
-    /// Waits until there is room for a request of `bytes` uncompressed bytes. Requests get room in the order
-    /// in which they came to wait: who has a turn asks [`Self::admit`] and drops it. There may still be
-    /// no room then, if the disk is full or the request larger than the budget, or others took it.
-    pub async fn turn(&self, bytes: usize) -> Turn {
+    /// Waits until there is room for a request of `bytes` uncompressed bytes, behind those that wait
+    /// already. The room is not reserved: [`Self::admit`] may still find none, if the disk is full, the
+    /// request is larger than the budget, or others were faster.
+    pub async fn await_room(&self, bytes: usize) {
         let wanted = bytes.saturating_mul(ROOM_PER_BYTE);
         let budget = &self.shared.budget;
-        let order = Arc::clone(&self.shared.waiting);
-        let turn = match Arc::clone(&order).try_lock_owned() {
+        let _turn = match self.shared.waiting.try_lock() {
             // Nobody waits, and nobody has to.
-            Ok(_) if budget.settled(wanted) => return Turn { _order: None },
+            Ok(_) if budget.settled(wanted) => return,
             Ok(turn) => turn,
-            Err(_) => order.lock_owned().await,
+            Err(_) => self.shared.waiting.lock().await,
         };
         loop {
             let freed = budget.freed();
             if budget.settled(wanted) || self.shared.refusing().is_some() {
-                return Turn { _order: Some(turn) };
+                return;
             }
             self.shared.flush_due.notify_one();
             freed.await;
@@ -232,7 +226,16 @@ impl Engine {
     /// # Errors
     /// When a segment or the catalog cannot be written; the inputs stay.
     pub async fn compact(&self) -> Result<(), StorageError> {
-        compact::run(&self.shared).await
+        compact::run(&self.shared, Extent::Due).await
+    }
+
+    /// As [`Self::compact`], and merges what is left over however new it is: for measuring, and before a
+    /// backup that is to be small. What comes later may be merged with it again.
+    ///
+    /// # Errors
+    /// When a segment or the catalog cannot be written; the inputs stay.
+    pub async fn compact_all(&self) -> Result<(), StorageError> {
+        compact::run(&self.shared, Extent::All).await
     }
 
     /// Drops whole segments that are past their signal's limits; returns how many.

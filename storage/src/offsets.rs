@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _, Int64Array, TimestampNanosecondArray};
 use arrow::compute::binary;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, TimestampNanosecondType};
 use arrow::error::ArrowError;
 
 /// The column that all others are distances from.
-pub const TIME: &str = "time";
+pub(crate) const TIME: &str = "time";
 /// The event time as a distance.
-pub const EVENT: &str = "event_offset_ns";
+pub(crate) const EVENT: &str = "event_offset_ns";
 /// The time of observation as a distance.
-pub const OBSERVED: &str = "observed_offset_ns";
+pub(crate) const OBSERVED: &str = "observed_offset_ns";
 
 /// The columns of rows, and the distances that stand for them in a segment.
 const PAIRS: [(&str, &str); 2] = [("event_time", EVENT), ("observed_time", OBSERVED)];
@@ -30,25 +30,6 @@ pub(crate) fn offset_of(column: &str) -> Option<&'static str> {
 /// The field of a distance.
 pub(crate) fn field(offset: &str) -> Field {
     Field::new(offset, DataType::Int64, true)
-}
-
-/// Where a file has what makes a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// Place of `time` among the columns.
-    pub time: usize,
-    /// Place of the distance.
-    pub offset: usize,
-}
-
-impl Moment {
-    /// Where a file with this schema has the columns that stand for `column`; `None` if it is kept as it
-    /// is, or is no such time.
-    #[must_use]
-    pub fn of(schema: &Schema, column: &str) -> Option<Self> {
-        let offset = schema.index_of(offset_of(column)?).ok()?;
-        Some(Self { time: schema.index_of(TIME).ok()?, offset })
-    }
 }
 
 /// Distances of a column of times from `time`.
@@ -65,7 +46,7 @@ pub(crate) fn apart(time: &ArrayRef, column: &ArrayRef) -> Result<ArrayRef, Arro
 ///
 /// # Errors
 /// When the columns are of other types.
-pub fn join(time: &ArrayRef, offsets: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn join(time: &ArrayRef, offsets: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let offsets = offsets.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
     let zone = |t: &TimestampNanosecondArray| t.timezone().map(Arc::<str>::from);
     let time = times(time)?;
@@ -102,15 +83,5 @@ mod tests {
             prop_assert_eq!(offsets.null_count(), other.null_count());
             prop_assert_eq!(&join(&time, &offsets).unwrap(), &other);
         }
-    }
-
-    #[test]
-    fn a_file_of_an_older_version_keeps_times() {
-        let field = |name: &str| Field::new(name, DataType::Int64, true);
-        let old = Schema::new(vec![field(TIME), field("event_time")]);
-        assert_eq!(Moment::of(&old, "event_time"), None);
-        let new = Schema::new(vec![field(TIME), field(EVENT)]);
-        assert_eq!(Moment::of(&new, "event_time"), Some(Moment { time: 0, offset: 1 }));
-        assert_eq!(Moment::of(&new, "time"), None);
     }
 }

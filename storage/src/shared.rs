@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     pub(crate) flush_due: Notify,
     /// Held by the request that gets room next.
-    pub(crate) waiting: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) waiting: tokio::sync::Mutex<()>,
     /// Tells the encoding thread that the backlog is due, or closed. Goes with `state`.
     pub(crate) encode_due: parking_lot::Condvar,
     /// One at a time makes rows of the backlog.

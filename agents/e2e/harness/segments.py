@@ -70,6 +70,11 @@ class Arrow:
             for row in table.cast(plain).to_pylist():
                 yield {name: v.hex() if isinstance(v, bytes) else v for name, v in row.items()}
 
+    def bodies(self):
+        """The bodies of log records, sorted; null ones left out."""
+        found = map(body, self.rows("logs"))
+        return sorted(text for text in found if text is not None)
+
     def of_service(self, service):
         """(spans, sum of durations) of a service, by a filter on the files."""
         service_is = pyarrow.dataset.field("service_name") == service
@@ -111,6 +116,11 @@ class Duck:
                 self._db.execute(f"CREATE VIEW {data_set} AS "
                                  f"SELECT * FROM read_parquet([{files}], union_by_name = true)")
 
+    def bodies(self):
+        """The bodies of log records, sorted; null ones left out."""
+        found = self._db.execute(f"SELECT {BODY} FROM logs").fetchall()
+        return sorted(row[0] for row in found if row[0] is not None)
+
     def rows(self, data_set):
         """Every row as a dictionary by column: times in nanoseconds, bytes as hex text."""
         columns = self._db.execute(f"DESCRIBE {data_set}").fetchall()
@@ -139,6 +149,24 @@ def _plain(name, kind):
     if kind.startswith("STRUCT") and kind.endswith("[]") and '"time" TIMESTAMP' in kind:
         return f"list_transform({column}, lambda e: struct_update(e, \"time\" := epoch_ns(e.\"time\")))"
     return column
+
+
+MARK = "\x1f"
+
+
+def body(row):
+    """The body of a log record put together from its template and values; None without one."""
+    template, values = row["body_template"], row["body_values"]
+    if template is None or values is None:
+        return values
+    pieces, values = template.split(MARK), values.split(MARK)
+    return "".join(piece for pair in zip(pieces, [*values, ""], strict=False) for piece in pair)
+
+
+# The same in DuckDB.
+BODY = """CASE WHEN body_template IS NULL THEN body_values ELSE array_to_string(flatten(list_transform(
+    list_zip(string_split(body_template, chr(31)), string_split(body_values, chr(31))),
+    lambda pair: [pair[1], coalesce(pair[2], '')])), '') END"""
 
 
 def members(text):

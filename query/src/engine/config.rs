@@ -44,7 +44,7 @@ impl Default for QueryConfig {
             spill_bytes: 8 << 30,
             use_rollups: true,
             spill_dir: None,
-            metadata_cache_bytes: 128 << 20,
+            metadata_cache_bytes: 512 << 20,
             text_cache_bytes: 256 << 20,
             partitions: cores,
             concurrent: (2 * cores).max(4),

@@ -12,6 +12,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, R
 use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
 use headrope_model::{DataSet, SpanId, TimeRange, TraceId};
+use headrope_storage::pairs;
 use headrope_storage::text::{Candidates, TextQuery};
 use headrope_storage::{LiveBatch, Segment, Snapshot};
 use parquet::arrow::ProjectionMask;
@@ -199,7 +200,7 @@ impl Lines {
         }
         let may: Option<Vec<u32>> = candidates.map(|c| c.rows.within(rows.clone()).collect());
         let columns = self.narrow();
-        let batch = reader.read(&columns, may.as_deref())?;
+        let batch = reader.read(&columns, may.as_deref(), false)?;
         let row = |at: usize| match &may {
             Some(rows) => rows.get(at).copied().unwrap_or_default(),
             None => rows.start + u32::try_from(at).unwrap_or_default(),
@@ -208,10 +209,7 @@ impl Lines {
             self.wanted.text.is_none() || candidates.is_some_and(|found| found.is_certain(row))
         };
         let open = self.meeting(&batch, source, least, row, certain)?;
-        self.verified(open, newest, |rows| {
-            let batch = reader.read(&["body"], Some(rows))?;
-            Texts::of(batch.column(0)).map_err(fault)
-        })
+        self.verified(open, newest, |rows| reader.bodies(rows))
     }
 
     fn live(&self, at: usize, least: i64, newest: Option<usize>) -> Result<Vec<Line>, QueryError> {
@@ -391,8 +389,23 @@ impl Reader<'_> {
         Ok(filter.is_some_and(|filter| !filter.check(&id.bytes()[..])))
     }
 
-    /// Columns of some rows of the segment, ascending; of all without.
-    fn read(&self, columns: &[&str], rows: Option<&[u32]>) -> Result<RecordBatch, QueryError> {
+    /// Bodies of some rows of the segment, ascending.
+    fn bodies(&self, rows: &[u32]) -> Result<Texts, QueryError> {
+        let builder = self.builder()?;
+        let names = pairs::columns_of(builder.schema(), "body");
+        let batch = self.read(&names, Some(rows), true)?;
+        let bodies = pairs::column(&batch, "body").map_err(fault)?;
+        Texts::of(&bodies.ok_or_else(|| fault("a file lacks its bodies"))?).map_err(fault)
+    }
+
+    /// Columns of some rows of the segment, ascending; of all without. `wide` columns are not decoded
+    /// where no row is wanted.
+    fn read(
+        &self,
+        columns: &[&str],
+        rows: Option<&[u32]>,
+        wide: bool,
+    ) -> Result<RecordBatch, QueryError> {
         let builder = self.builder()?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let mut builder = builder
@@ -400,7 +413,7 @@ impl Reader<'_> {
             .with_projection(mask)
             .with_batch_size(self.len.max(1));
         let local = |row: &u32| row.saturating_sub(self.first) as usize;
-        let sparse = rows.filter(|rows| rows.len() * SPARSE < self.len || columns == ["body"]);
+        let sparse = rows.filter(|rows| wide || rows.len() * SPARSE < self.len);
         if let Some(rows) = sparse {
             let runs = rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
                 let from = run.first().map(local)?;

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`session`](Session) (one question), `catalog` (what SQL can name), `table` (which
 //! segments and live batches), `scan` (the physical plan over them), `attributes`
-//! (maps over columns), `offsets` (times over distances), `reader` (its files), `ids`,
+//! (maps over columns), `pairs` (columns that files keep as two), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
 //! replaces it), `pick`, `search`, `best` and `absent` (the first rows of an order), `group`, `sums` and `labels`
 //! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines`
@@ -24,7 +24,7 @@ mod lines;
 mod machine;
 mod narrow;
 mod node;
-mod offsets;
+mod pairs;
 mod pick;
 mod prune;
 mod reader;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use headrope_model::DataSet;
 use headrope_model::schema;
 use headrope_storage::Segment;
+use headrope_storage::pairs::with_dictionaries;
 use parking_lot::Mutex;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
@@ -77,21 +77,7 @@ impl Footer {
         if let Some(codes) = self.codes.get() {
             return Ok(codes.clone());
         }
-        let stored = schema::stored(self.data_set);
-        let options = ArrowReaderOptions::new();
-        let plain = ArrowReaderMetadata::try_new(Arc::clone(&self.metadata), options.clone())?;
-        let fields = plain.schema().fields().iter().map(|field| {
-            let wanted = stored.field_with_name(field.name()).map(Field::data_type);
-            match (wanted, field.data_type()) {
-                (Ok(wanted @ DataType::Dictionary(..)), DataType::Utf8) => {
-                    Field::new(field.name(), wanted.clone(), field.is_nullable())
-                }
-                _ => field.as_ref().clone(),
-            }
-        });
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let options = options.with_schema(schema);
-        let codes = ArrowReaderMetadata::try_new(Arc::clone(&self.metadata), options)?;
+        let codes = with_dictionaries(&self.metadata, &schema::stored(self.data_set))?;
         Ok(self.codes.get_or_init(|| codes).clone())
     }
 }

@@ -74,6 +74,11 @@ pub(crate) const KEYS: &[Key] = &[
         "8",
         "Segments of one level that are merged into one of the next.",
     ),
+    key(
+        "storage.compact_settled",
+        "15m",
+        "Time without a new segment after which those left over in a day are merged, however few.",
+    ),
     key("storage.retain_traces", "14d", "How long spans are kept; forever keeps them."),
     key("storage.retain_logs", "14d", "How long log records are kept; forever keeps them."),
     key("storage.retain_metrics", "90d", "How long metric points are kept; forever keeps them."),
@@ -87,6 +92,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("storage.retain_rollups", "400d", "How long roll-ups are kept; forever keeps them."),
     key("storage.min_free", "512MiB", "Free disk space below which requests are refused."),
     key("query.memory_budget", "1GiB", "Memory of all running queries together."),
+    key(
+        "query.metadata_cache",
+        "512MiB",
+        "Memory for what segment files say of themselves, about 4.5 MB for a million spans; beyond, it is \
+         read again.",
+    ),
     key("query.max_concurrent", "4", "Queries that run at once; more wait."),
     key("query.timeout", "30s", "Longest time a query may run."),
 ];

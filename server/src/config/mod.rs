@@ -282,6 +282,7 @@ impl Reader<'_> {
         self.duration("storage.maintenance_interval", &mut storage.maintenance_interval);
         self.number("storage.compact_max_rows", &mut storage.compact_max_rows);
         self.number("storage.compact_fan_in", &mut storage.compact_fan_in);
+        self.duration("storage.compact_settled", &mut storage.compact_settled);
         self.age("storage.retain_traces", &mut storage.retain_traces);
         self.age("storage.retain_logs", &mut storage.retain_logs);
         self.age("storage.retain_metrics", &mut storage.retain_metrics);
@@ -330,6 +331,7 @@ impl Reader<'_> {
 
     fn query(&mut self, query: &mut headrope_query::QueryConfig) {
         self.bytes("query.memory_budget", &mut query.memory_bytes);
+        self.bytes("query.metadata_cache", &mut query.metadata_cache_bytes);
         self.number("query.max_concurrent", &mut query.concurrent);
         self.duration("query.timeout", &mut query.timeout);
     }

@@ -53,7 +53,7 @@ pub(super) fn order(
 
 /// The first eight bytes that are neither digits, spaces nor punctuation: what differs between records
 /// of a template is most often a number, and many bodies begin with a time.
-fn letters(body: &str) -> u64 {
+pub(super) fn letters(body: &str) -> u64 {
     let letters = body.bytes().filter(|b| b.is_ascii_alphabetic() || *b >= 0x80);
     letters.take(8).fold(0, |key, byte| (key << 8) | u64::from(byte))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{cast, interleave_record_batch, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use headrope_model::{DataSet, schema};
@@ -29,7 +29,7 @@ use crate::dense::{self, Layout, Tally, WHOLE};
 use crate::disk;
 use crate::error::StorageError;
 use crate::files::io;
-use crate::offsets::{self, Moment};
+use crate::pairs::{self, with_dictionaries};
 use crate::snapshot::SegmentMeta;
 
 /// Rows read from an input at a time. A merge holds the rows of one output row group, and up to this
@@ -93,24 +93,10 @@ fn plain(data_type: &DataType) -> &DataType {
     if let DataType::Dictionary(_, value) = data_type { value } else { data_type }
 }
 
-/// Options that read labels as the dictionaries they are written with.
-pub(super) fn with_dictionaries(
-    file: &File,
-    stored: &Schema,
-) -> Result<ArrowReaderMetadata, StorageError> {
-    let options = ArrowReaderOptions::new();
-    let found = ArrowReaderMetadata::load(file, options.clone())?;
-    let fields = found.schema().fields().iter().map(|field| {
-        let wanted = stored.field_with_name(field.name()).ok().map(Field::data_type);
-        match wanted {
-            Some(wanted @ DataType::Dictionary(..)) if plain(wanted) == field.data_type() => {
-                Field::new(field.name(), wanted.clone(), field.is_nullable())
-            }
-            _ => field.as_ref().clone(),
-        }
-    });
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    Ok(ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options.with_schema(schema))?)
+/// The file of a segment for a reader that yields labels as the dictionaries they are written with.
+pub(super) fn metadata(file: &File, stored: &Schema) -> Result<ArrowReaderMetadata, StorageError> {
+    let found = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+    Ok(with_dictionaries(found.metadata(), stored)?)
 }
 
 /// One input: its current batch, with the sort keys of that batch.
@@ -135,7 +121,7 @@ impl Cursor {
         converter: &Arc<RowConverter>,
     ) -> Result<Self, StorageError> {
         let file = disk::open(path).map_err(io("open", path))?;
-        let metadata = with_dictionaries(&file, stored)?;
+        let metadata = metadata(&file, stored)?;
         let layout = Layout::of(metadata.schema(), dense::promoted(data_set));
         let footer = metadata.metadata().file_metadata();
         let tally = Tally::read(footer.key_value_metadata());
@@ -244,7 +230,7 @@ pub(super) fn adapt(
         .map(|field| {
             let found = match whole.as_ref().filter(|_| field.name() == WHOLE) {
                 Some(whole) => Some(Arc::clone(whole)),
-                None => column(batch, field.name())?,
+                None => pairs::column(batch, field.name())?,
             };
             match found {
                 Some(column) if column.data_type() == field.data_type() => Ok(column),
@@ -254,15 +240,6 @@ pub(super) fn adapt(
         })
         .collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
     RecordBatch::try_new(Arc::clone(stored), columns)
-}
-
-/// A column of a file as rows have it; `None` if the file lacks it.
-fn column(batch: &RecordBatch, name: &str) -> Result<Option<ArrayRef>, ArrowError> {
-    let at = |at: usize| batch.columns().get(at);
-    match Moment::of(&batch.schema(), name).map(|m| (at(m.time), at(m.offset))) {
-        Some((Some(time), Some(offset))) => offsets::join(time, offset).map(Some),
-        _ => Ok(batch.column_by_name(name).cloned()),
-    }
 }
 
 struct Merge {

@@ -19,6 +19,7 @@ mod properties;
 mod slice_tests;
 mod slices;
 mod sort;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod unify;

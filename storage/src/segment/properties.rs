@@ -13,6 +13,7 @@ use parquet::schema::types::ColumnPath;
 use super::chunk::PageOptions;
 use super::cluster::STRETCH_ROWS;
 use super::ids::{self, IdOptions};
+use crate::bodies::{TEMPLATE, VALUES};
 use crate::dense::column_name;
 use crate::offsets;
 
@@ -130,14 +131,14 @@ fn few_integers(data_set: DataSet) -> impl Iterator<Item = ColumnPath> {
     integers.filter(move |_| data_set == DataSet::Spans)
 }
 
-/// Bytes of a page of bodies, about 5000 lines: what a search reads for one line.
-const BODY_PAGE_BYTES: usize = 1 << 20;
+/// Bytes of a page of the values of bodies, about 6000 lines: what a search reads for one line.
+const BODY_PAGE_BYTES: usize = 512 << 10;
 /// Bytes of the dictionary of distances between times: 4096 of them. Delays are of a coarse clock, and
 /// few, or differ from row to row; then they are delta-packed, and the dictionary is not to cost much.
 const OFFSET_DICTIONARY_BYTES: usize = 32 << 10;
 
 const fn body_zstd_level(level: u32) -> i32 {
-    if level == 0 { 1 } else { 9 }
+    if level == 0 { 1 } else { 11 }
 }
 
 /// Lower levels overlook ids that a page has far before.
@@ -148,9 +149,11 @@ const fn id_zstd_level(level: u32) -> i32 {
 /// Bodies are the most of a log segment, seldom repeat as a whole, and their bounds tell nothing. A page
 /// of the other columns holds a stretch: the ids of a trace, which lie apart in it, are found again.
 fn logs(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuilder {
-    let body = || ColumnPath::from("body");
+    let body = || ColumnPath::from(VALUES);
     let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
     let mut builder = builder
+        // Where a dictionary pays, templates are written without the general writer.
+        .set_column_dictionary_enabled(TEMPLATE.into(), false)
         .set_column_dictionary_enabled(body(), false)
         .set_column_encoding(body(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
         .set_column_compression(body(), zstd(body_zstd_level(level)))

@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 
-use super::merge::{INPUT_ROWS, adapt, with_dictionaries};
+use super::merge::{self, INPUT_ROWS, adapt};
 use super::output::Origin;
 use super::writer::SegmentWriter;
 use super::{census, sort};
@@ -116,7 +116,7 @@ struct Input {
 impl Input {
     fn open(path: &Path, stored: &SchemaRef) -> Result<Self, StorageError> {
         let file = disk::open(path).map_err(io("open", path))?;
-        let metadata = with_dictionaries(&file, stored)?;
+        let metadata = merge::metadata(&file, stored)?;
         let layout = Layout::of(metadata.schema(), dense::promoted(DataSet::Spans));
         Ok(Self { path: path.to_owned(), file, metadata, layout })
     }

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch, StringArray};
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -21,13 +21,16 @@ use super::chunk::PageOptions;
 use super::ids::{self, IdOptions, Ids};
 use super::labels::{self, Sorted};
 use super::output::{self, Origin, Sink};
+use super::templates::{self, Apart};
 use super::unify::{Pick, Unified};
 use super::{cluster, paths, properties};
+use crate::bodies::{BODY, TEMPLATE, VALUES};
 use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files;
 use crate::live::{range_of, time_columns};
 use crate::offsets;
+use crate::pairs::fields_of;
 use crate::snapshot::SegmentMeta;
 use crate::text::TextIndexBuilder;
 
@@ -126,17 +129,13 @@ impl SegmentWriter {
                 continue;
             }
             let is_label = matches!(field.data_type(), DataType::Dictionary(..));
-            if is_label && let Some((leaf, _)) = writers.peek() {
+            if is_label {
                 let column = Unified::of(batches, at)?;
                 let codes = column.gather(picks);
                 if field.name() == "service_name" {
                     note_services(&mut self.services, &column, &codes);
                 }
-                if let Some((bytes, close)) = labels::write(leaf, &codes, column.sorted(), options)?
-                {
-                    group.append_column(&bytes, close)?;
-                    // The general writer of this column is not needed.
-                    drop(writers.next());
+                if write_codes(&mut group, &mut writers, &codes, column.sorted(), options)? {
                     continue;
                 }
             }
@@ -149,18 +148,19 @@ impl SegmentWriter {
             }
             let arrays = batches.iter().map(|b| column(b, at)).collect::<Result<Vec<_>, _>>()?;
             let array = interleave(&arrays, picks)?;
-            match (offsets::offset_of(field.name()), &time) {
-                (Some(name), Some(time)) => {
-                    let array = offsets::apart(time, &array)?;
-                    write_array(&mut group, &mut writers, &offsets::field(name), &array)?;
-                }
-                _ => write_array(&mut group, &mut writers, field, &array)?,
-            }
+            let offset = offsets::offset_of(field.name());
             self.meta.note(field.name(), &array);
-            if field.name() == offsets::TIME {
-                time = Some(array);
-            } else if field.name() == "body" {
+            if let Some((name, time)) = offset.zip(time.as_ref()) {
+                let array = offsets::apart(time, &array)?;
+                write_array(&mut group, &mut writers, &offsets::field(name), &array)?;
+            } else if field.name() == BODY {
+                write_body(&mut group, &mut writers, &array, options)?;
                 body = Some(array);
+            } else {
+                write_array(&mut group, &mut writers, field, &array)?;
+                if field.name() == offsets::TIME {
+                    time = Some(array);
+                }
             }
         }
         for cells in split.iter_mut().flat_map(|split| &mut split.dense) {
@@ -197,12 +197,12 @@ impl SegmentWriter {
     }
 }
 
-/// The columns of a file: those of batches, with the attributes taken apart and times as distances.
+/// The columns of a file: those of batches, with the attributes taken apart and some in pairs.
 fn file_schema(stored: &Schema, dense: &[String]) -> SchemaRef {
-    let whole = stored.fields().iter().map(|field| match offsets::offset_of(field.name()) {
-        Some(name) => Arc::new(offsets::field(name)),
-        None if field.name() == WHOLE => Arc::new(rest_field()),
-        None => Arc::clone(field),
+    let whole = stored.fields().iter().flat_map(|field| match fields_of(field.name()) {
+        Some(pair) => pair,
+        None if field.name() == WHOLE => vec![Arc::new(rest_field())],
+        None => vec![Arc::clone(field)],
     });
     let column = |key: &String| Arc::new(Field::new(dense::column_name(key), DataType::Utf8, true));
     Arc::new(Schema::new(whole.chain(dense.iter().map(column)).collect::<Vec<_>>()))
@@ -232,22 +232,56 @@ fn write_dense(
     cells: &mut Cells<'_>,
     options: PageOptions,
 ) -> Result<(), StorageError> {
-    if cells.repeats()
-        && let Some((leaf, _)) = writers.peek()
-    {
+    if cells.repeats() {
         cells.sort();
         let values = Sorted(std::mem::take(&mut cells.values));
-        let written = labels::write(leaf, &cells.codes, &values, options)?;
+        let written = write_codes(group, writers, &cells.codes, &values, options)?;
         cells.values = values.0;
-        if let Some((bytes, close)) = written {
-            group.append_column(&bytes, close)?;
-            drop(writers.next());
+        if written {
             return Ok(());
         }
     }
     let array: ArrayRef = Arc::new(cells.array());
-    let field = Field::new("", DataType::Utf8, true);
-    write_array(group, writers, &field, &array)
+    write_array(group, writers, &Field::new("", DataType::Utf8, true), &array)
+}
+
+/// Writes bodies as templates and values.
+fn write_body(
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
+    writers: &mut Peekable<impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>>,
+    bodies: &ArrayRef,
+    options: PageOptions,
+) -> Result<(), StorageError> {
+    let wrong = || ArrowError::SchemaError("bodies of logs are no text".to_owned());
+    let Apart { templates, codes, values } =
+        templates::apart(bodies.as_string_opt::<i32>().ok_or_else(wrong)?);
+    let sorted = Sorted(templates.iter().map(String::as_str).collect());
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    if !write_codes(group, writers, &codes, &sorted, options)? {
+        let texts: StringArray = codes.iter().map(|code| sorted.get(*code)).collect();
+        let texts: ArrayRef = Arc::new(texts);
+        write_array(group, writers, &text(TEMPLATE), &texts)?;
+    }
+    let values: ArrayRef = Arc::new(values);
+    write_array(group, writers, &text(VALUES), &values)
+}
+
+/// Writes a column of codes with a dictionary, without its general writer; false if a dictionary does
+/// not pay, and nothing was written.
+fn write_codes(
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
+    writers: &mut Peekable<impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>>,
+    codes: &[u32],
+    sorted: &Sorted<'_>,
+    options: PageOptions,
+) -> Result<bool, StorageError> {
+    let Some((leaf, _)) = writers.peek() else { return Ok(false) };
+    let Some((bytes, close)) = labels::write(leaf, codes, sorted, options)? else {
+        return Ok(false);
+    };
+    group.append_column(&bytes, close)?;
+    drop(writers.next());
+    Ok(true)
 }
 
 fn column(batch: &RecordBatch, at: usize) -> Result<&dyn Array, ArrowError> {

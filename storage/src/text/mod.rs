@@ -30,3 +30,4 @@ pub use index::{Candidates, TextIndex};
 pub use query::{Matcher, TextQuery, TextQueryError};
 pub use rows::RowSet;
 pub use token::MAX_TOKEN_BYTES;
+pub(crate) use token::is_word_byte;

@@ -30,6 +30,11 @@ const fn class(byte: u8) -> u8 {
     CLASS[byte as usize]
 }
 
+/// Whether a byte of UTF-8 is of a word, or may be.
+pub(crate) const fn is_word_byte(byte: u8) -> bool {
+    class(byte) != SEPARATOR
+}
+
 /// Whether a character belongs to a token.
 pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
 use headrope_model::DataSet;
+use headrope_storage::pairs::column;
 use headrope_storage::{Export, Segment, Snapshot, StorageError, Submission};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -134,7 +135,8 @@ pub(crate) fn records(data_set: DataSet, batches: &[RecordBatch]) -> Vec<Record>
                 found.extend(ids.iter().flatten().map(|id| (Kind::Span, number(id))));
             }
             DataSet::Logs => {
-                let bodies = batch.column_by_name("body").unwrap().as_string::<i32>();
+                let bodies = column(batch, "body").unwrap().unwrap();
+                let bodies = bodies.as_string::<i32>();
                 let number = |body: &str| body.strip_prefix("line ").unwrap().parse().unwrap();
                 found.extend(bodies.iter().flatten().map(|body| (Kind::Log, number(body))));
             }

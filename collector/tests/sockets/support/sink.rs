@@ -101,9 +101,8 @@ pub fn records(export: &Export) -> u64 {
 
 impl Sink for MemorySink {
     type Permit = usize;
-    type Turn = ();
 
-    async fn turn(&self, _: usize) {
+    async fn await_room(&self, _: usize) {
         if let Mode::Crowded = self.mode() {
             self.gate.acquire().await.unwrap().forget();
             self.set(Mode::Take);

@@ -66,7 +66,7 @@ pub(super) fn fill(
         ensure!(sent.failed == 0, "{} requests failed: {failure}", sent.failed);
         eprintln!("sent in {:.0} s; flushing and merging", sent.seconds);
         ensure!(asker.admin("flush")?, "the server knows no flush");
-        asker.admin("compact")?;
+        asker.admin("compact?all=true")?;
     }
     server.wait_until_idle(QUIET)?;
     let (found, expected) = (asker.count(table)?, workload.records());

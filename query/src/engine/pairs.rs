@@ -1,8 +1,9 @@
-//! Times of log records that a file keeps as distances (see [`headrope_storage::offsets`]): SQL sees the
-//! times, as an expression over the columns of the file at hand.
+//! Columns of log records that a file keeps as two ([`headrope_storage::pairs`]): SQL sees one, as an
+//! expression over the columns of the file at hand.
 
 use std::sync::Arc;
 
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::exec_err;
 use datafusion::config::ConfigOptions;
@@ -12,63 +13,68 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use headrope_storage::offsets::{self, Moment};
+use headrope_storage::pairs::{Join, Pair};
 
-/// Columns that a file may keep as distances.
-const COLUMNS: [&str; 2] = ["event_time", "observed_time"];
-
-/// Which times of a file are distances.
+/// Which columns a file keeps as two.
 #[derive(Debug)]
-pub(super) struct Times(Vec<Time>);
+pub(super) struct Pairs(Vec<Kept>);
 
 #[derive(Debug)]
-struct Time {
+struct Kept {
     name: &'static str,
-    /// The full time and the distance, as columns of the file.
+    join: Join,
+    /// Columns of the file.
     columns: [Column; 2],
+    /// As SQL sees it.
     data_type: DataType,
 }
 
-impl Times {
-    /// Those of a file with this schema.
-    pub(super) fn of(file: &Schema) -> Self {
-        let time = |name: &'static str| {
-            let at = Moment::of(file, name)?;
+impl Pairs {
+    /// Those of a file with this schema; `query` is the schema SQL sees.
+    pub(super) fn of(file: &Schema, query: &Schema) -> Self {
+        let kept = |name: &'static str| {
+            let pair = Pair::of(file, name)?;
             let column = |at: usize| Some(Column::new(file.fields().get(at)?.name(), at));
-            let data_type = file.fields().get(at.time)?.data_type().clone();
-            Some(Time { name, columns: [column(at.time)?, column(at.offset)?], data_type })
+            let [first, second] = pair.columns.map(column);
+            let data_type = query.field_with_name(name).ok()?.data_type().clone();
+            Some(Kept { name, join: pair.join, columns: [first?, second?], data_type })
         };
-        Self(COLUMNS.into_iter().filter_map(time).collect())
+        Self(Pair::COLUMNS.into_iter().filter_map(kept).collect())
     }
 
-    /// A column as an expression over those of the file, if it is kept as a distance.
+    /// A column as an expression over those of the file, if it is kept as two.
     pub(super) fn expr(
         &self,
         column: &str,
         config: &Arc<ConfigOptions>,
     ) -> Option<Arc<dyn PhysicalExpr>> {
-        let time = self.0.iter().find(|time| time.name == column)?;
-        let args = time.columns.iter().map(|c| Arc::new(c.clone()) as Arc<dyn PhysicalExpr>);
+        let kept = self.0.iter().find(|kept| kept.name == column)?;
+        let args = kept.columns.iter().map(|c| Arc::new(c.clone()) as Arc<dyn PhysicalExpr>);
         let function = Arc::new(ScalarUDF::new_from_impl(Joined {
-            data_type: time.data_type.clone(),
+            join: kept.join,
+            data_type: kept.data_type.clone(),
             signature: Signature::variadic_any(Volatility::Immutable),
         }));
-        let field = Arc::new(Field::new(column, time.data_type.clone(), true));
+        let field = Arc::new(Field::new(column, kept.data_type.clone(), true));
         let (args, config) = (args.collect(), Arc::clone(config));
         Some(Arc::new(ScalarFunctionExpr::new(column, function, args, field, config)))
     }
 }
 
-/// A time and a distance from it, put together.
+/// Two columns put together.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Joined {
+    join: Join,
     data_type: DataType,
     signature: Signature,
 }
 
 impl ScalarUDFImpl for Joined {
     fn name(&self) -> &str {
-        "time_after"
+        match self.join {
+            Join::Time => "time_after",
+            Join::Body => "filled_in",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -82,8 +88,11 @@ impl ScalarUDFImpl for Joined {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         match arrays.as_slice() {
-            [time, offset] => Ok(ColumnarValue::Array(offsets::join(time, offset)?)),
-            _ => exec_err!("a time is put together from two columns"),
+            [first, second] => {
+                let joined = self.join.join(first, second)?;
+                Ok(ColumnarValue::Array(cast(&joined, &self.data_type)?))
+            }
+            _ => exec_err!("a column is put together from two"),
         }
     }
 }
