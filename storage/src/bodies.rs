@@ -85,12 +85,24 @@ pub(crate) fn join(templates: &ArrayRef, values: &ArrayRef) -> Result<ArrayRef, 
 }
 
 fn fill(template: &str, values: &str, body: &mut String) {
-    let mut values = values.split(MARK);
-    let mut pieces = template.split(MARK);
-    body.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        body.push_str(values.next().unwrap_or_default());
+    let (mut template, mut values) = (template, Some(values));
+    while let (piece, Some(rest)) = cut(template) {
         body.push_str(piece);
+        if let Some((value, others)) = values.map(cut) {
+            body.push_str(value);
+            values = others;
+        }
+        template = rest;
+    }
+    body.push_str(template);
+}
+
+/// The text before the first mark, and behind it.
+fn cut(text: &str) -> (&str, Option<&str>) {
+    let at = memchr::memchr(MARK as u8, text.as_bytes());
+    match at.and_then(|at| text.get(..at).zip(text.get(at + 1..))) {
+        Some((before, behind)) => (before, Some(behind)),
+        None => (text, None),
     }
 }
 

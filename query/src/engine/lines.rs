@@ -9,25 +9,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch};
-use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
 use headrope_model::{DataSet, SpanId, TimeRange, TraceId};
-use headrope_storage::pairs;
 use headrope_storage::text::{Candidates, TextQuery};
 use headrope_storage::{LiveBatch, Segment, Snapshot};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::file::statistics::Statistics;
 
 use super::machine::Machine;
+use super::row_group::RowGroup;
 use crate::column::Texts;
 use crate::error::QueryError;
-use crate::segment::Positioned;
 
 /// Rows whose bodies are read at first, those of a page or so; each further time four times as many.
 const FIRST_BODIES: usize = 4096;
-/// Below one row in so many, rows are picked while a page is decoded, else afterwards.
-const SPARSE: usize = 16;
 
 /// Conditions on a log record; all must hold.
 #[derive(Debug, Clone)]
@@ -188,14 +183,16 @@ impl Lines {
         least: i64,
         newest: Option<usize>,
     ) -> Result<Vec<Line>, QueryError> {
-        let reader = Reader {
-            lines: self,
+        let reader = RowGroup {
+            machine: &self.machine,
             segment: self.segment(source)?,
             group,
             first: rows.start,
             len: rows.len(),
         };
-        if reader.lacks_trace()? {
+        if let Some(id) = &self.wanted.trace_id
+            && reader.lacks_trace(id)?
+        {
             return Ok(Vec::new());
         }
         let may: Option<Vec<u32>> = candidates.map(|c| c.rows.within(rows.clone()).collect());
@@ -357,85 +354,4 @@ fn id<'a>(
 
 fn is(ids: &Ids<'_>, at: usize) -> bool {
     ids.as_ref().is_none_or(|(ids, wanted)| ids.is_valid(at) && ids.value(at) == *wanted)
-}
-
-/// One row group of one segment.
-struct Reader<'a> {
-    lines: &'a Lines,
-    segment: &'a Arc<Segment>,
-    group: usize,
-    /// Its first row in the segment, and how many it has.
-    first: u32,
-    len: usize,
-}
-
-impl Reader<'_> {
-    fn builder(&self) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, QueryError> {
-        let footer = self.lines.machine.footers.of(self.segment).map_err(fault)?;
-        let footer = footer.codes().map_err(fault)?;
-        let file = Positioned::of(self.segment).map_err(fault)?;
-        Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer))
-    }
-
-    /// Whether the wanted trace is known not to be here.
-    fn lacks_trace(&self) -> Result<bool, QueryError> {
-        let Some(id) = &self.lines.wanted.trace_id else { return Ok(false) };
-        let builder = self.builder()?;
-        let columns = builder.parquet_schema().columns();
-        let Some(at) = columns.iter().position(|c| c.path().string() == "trace_id") else {
-            return Ok(false);
-        };
-        let filter = builder.get_row_group_column_bloom_filter(self.group, at).map_err(fault)?;
-        Ok(filter.is_some_and(|filter| !filter.check(&id.bytes()[..])))
-    }
-
-    /// Bodies of some rows of the segment, ascending.
-    fn bodies(&self, rows: &[u32]) -> Result<Texts, QueryError> {
-        let builder = self.builder()?;
-        let names = pairs::columns_of(builder.schema(), "body");
-        let batch = self.read(&names, Some(rows), true)?;
-        let bodies = pairs::column(&batch, "body").map_err(fault)?;
-        Texts::of(&bodies.ok_or_else(|| fault("a file lacks its bodies"))?).map_err(fault)
-    }
-
-    /// Columns of some rows of the segment, ascending; of all without. `wide` columns are not decoded
-    /// where no row is wanted.
-    fn read(
-        &self,
-        columns: &[&str],
-        rows: Option<&[u32]>,
-        wide: bool,
-    ) -> Result<RecordBatch, QueryError> {
-        let builder = self.builder()?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let mut builder = builder
-            .with_row_groups(vec![self.group])
-            .with_projection(mask)
-            .with_batch_size(self.len.max(1));
-        let local = |row: &u32| row.saturating_sub(self.first) as usize;
-        let sparse = rows.filter(|rows| wide || rows.len() * SPARSE < self.len);
-        if let Some(rows) = sparse {
-            let runs = rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
-                let from = run.first().map(local)?;
-                Some(from..from + run.len())
-            });
-            let selection = RowSelection::from_consecutive_ranges(runs, self.len);
-            builder = builder.with_row_selection(selection);
-        }
-        let reader = builder.build().map_err(fault)?;
-        let schema = Arc::clone(&datafusion::arrow::array::RecordBatchReader::schema(&reader));
-        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(fault)?;
-        let batch = match <[RecordBatch; 1]>::try_from(batches) {
-            Ok([one]) => one,
-            Err(several) => concat_batches(&schema, &several).map_err(fault)?,
-        };
-        match rows {
-            Some(rows) if sparse.is_none() => {
-                let at = rows.iter().map(|row| row.saturating_sub(self.first));
-                let at = datafusion::arrow::array::UInt32Array::from_iter_values(at);
-                datafusion::arrow::compute::take_record_batch(&batch, &at).map_err(fault)
-            }
-            _ => Ok(batch),
-        }
-    }
 }

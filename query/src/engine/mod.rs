@@ -5,7 +5,7 @@
 //! (maps over columns), `pairs` (columns that files keep as two), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
 //! replaces it), `pick`, `search`, `best` and `absent` (the first rows of an order), `group`, `sums` and `labels`
-//! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines`
+//! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines` and `row_group`
 //! (log records found without SQL), `machine` (what all questions share), `gate`
 //! (how many run).
 
@@ -29,6 +29,7 @@ mod pick;
 mod prune;
 mod reader;
 mod rollup;
+mod row_group;
 mod rows;
 mod scan;
 mod search;

@@ -1,0 +1,103 @@
+//! Columns of some rows of one row group of log records.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, RecordBatchReader as _, UInt32Array};
+use datafusion::arrow::compute::{concat_batches, take_record_batch};
+use headrope_model::TraceId;
+use headrope_storage::{Segment, pairs};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
+
+use super::machine::Machine;
+use crate::column::Texts;
+use crate::error::QueryError;
+use crate::segment::Positioned;
+
+/// Below one row in so many, rows are picked while a page is decoded, else afterwards.
+const SPARSE: usize = 16;
+
+fn fault(error: impl std::fmt::Display) -> QueryError {
+    QueryError::Engine(error.to_string())
+}
+
+/// One row group of one segment.
+pub(super) struct RowGroup<'a> {
+    pub(super) machine: &'a Machine,
+    pub(super) segment: &'a Arc<Segment>,
+    pub(super) group: usize,
+    /// Its first row in the segment.
+    pub(super) first: u32,
+    /// How many rows it has.
+    pub(super) len: usize,
+}
+
+impl RowGroup<'_> {
+    fn builder(&self) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, QueryError> {
+        let footer = self.machine.footers.of(self.segment).map_err(fault)?;
+        let footer = footer.codes().map_err(fault)?;
+        let file = Positioned::of(self.segment).map_err(fault)?;
+        Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer))
+    }
+
+    /// Whether a trace is known not to be here.
+    pub(super) fn lacks_trace(&self, id: &TraceId) -> Result<bool, QueryError> {
+        let builder = self.builder()?;
+        let columns = builder.parquet_schema().columns();
+        let Some(at) = columns.iter().position(|c| c.path().string() == "trace_id") else {
+            return Ok(false);
+        };
+        let filter = builder.get_row_group_column_bloom_filter(self.group, at).map_err(fault)?;
+        Ok(filter.is_some_and(|filter| !filter.check(&id.bytes()[..])))
+    }
+
+    /// Bodies of some rows of the segment, ascending.
+    pub(super) fn bodies(&self, rows: &[u32]) -> Result<Texts, QueryError> {
+        let builder = self.builder()?;
+        let names = pairs::columns_of(builder.schema(), "body");
+        let batch = self.read(&names, Some(rows), true)?;
+        let bodies = pairs::column(&batch, "body").map_err(fault)?;
+        Texts::of(&bodies.ok_or_else(|| fault("a file lacks its bodies"))?).map_err(fault)
+    }
+
+    /// Columns of some rows of the segment, ascending; of all without. `wide` columns are not decoded
+    /// where no row is wanted.
+    pub(super) fn read(
+        &self,
+        columns: &[&str],
+        rows: Option<&[u32]>,
+        wide: bool,
+    ) -> Result<RecordBatch, QueryError> {
+        let builder = self.builder()?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        let mut builder = builder
+            .with_row_groups(vec![self.group])
+            .with_projection(mask)
+            .with_batch_size(self.len.max(1));
+        let local = |row: &u32| row.saturating_sub(self.first) as usize;
+        let sparse = rows.filter(|rows| wide || rows.len() * SPARSE < self.len);
+        if let Some(rows) = sparse {
+            let runs = rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
+                let from = run.first().map(local)?;
+                Some(from..from + run.len())
+            });
+            let selection = RowSelection::from_consecutive_ranges(runs, self.len);
+            builder = builder.with_row_selection(selection);
+        }
+        let reader = builder.build().map_err(fault)?;
+        let schema = Arc::clone(&reader.schema());
+        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+        let batch = match <[RecordBatch; 1]>::try_from(batches) {
+            Ok([one]) => one,
+            Err(several) => concat_batches(&schema, &several).map_err(fault)?,
+        };
+        match rows {
+            Some(rows) if sparse.is_none() => {
+                let at = rows.iter().map(|row| row.saturating_sub(self.first));
+                let at = UInt32Array::from_iter_values(at);
+                take_record_batch(&batch, &at).map_err(fault)
+            }
+            _ => Ok(batch),
+        }
+    }
+}
