@@ -361,6 +361,29 @@ async fn one_process_per_directory_and_damage_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_over_is_merged_when_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.compact_fan_in = 8;
+    let engine = Engine::open(config).await.unwrap();
+    for part in 0..3 {
+        append(&engine, logs(&(part * 10..part * 10 + 10).collect::<Vec<_>>())).await.unwrap();
+        append(&engine, spans(&(part * 10..part * 10 + 10).collect::<Vec<_>>())).await.unwrap();
+        engine.flush().await.unwrap();
+    }
+    let segments = async |data_set| engine.snapshot().await.unwrap().segments(data_set).len();
+    engine.compact().await.unwrap();
+    assert_eq!(segments(DataSet::Logs).await, 3, "fewer than are merged as a rule, and new");
+    engine.compact_all().await.unwrap();
+    assert_eq!((segments(DataSet::Logs).await, segments(DataSet::Spans).await), (1, 1));
+    check(&engine, 30, 30).await;
+    let id = engine.snapshot().await.unwrap().segments(DataSet::Logs)[0].meta().id.clone();
+    engine.compact_all().await.unwrap();
+    let now = engine.snapshot().await.unwrap().segments(DataSet::Logs)[0].meta().id.clone();
+    assert_eq!(now, id, "nothing is left to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_index_of_an_older_format_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(config(dir.path())).await.unwrap();

@@ -131,8 +131,8 @@ fn few_integers(data_set: DataSet) -> impl Iterator<Item = ColumnPath> {
     integers.filter(move |_| data_set == DataSet::Spans)
 }
 
-/// Bytes of a page of the values of bodies, about 6000 lines: what a search reads for one line.
-const BODY_PAGE_BYTES: usize = 512 << 10;
+/// Bytes of a page of the values of bodies, about 8000 lines: what a search reads for one line.
+const BODY_PAGE_BYTES: usize = 768 << 10;
 /// Bytes of the dictionary of distances between times: 4096 of them. Delays are of a coarse clock, and
 /// few, or differ from row to row; then they are delta-packed, and the dictionary is not to cost much.
 const OFFSET_DICTIONARY_BYTES: usize = 32 << 10;
