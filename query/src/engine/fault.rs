@@ -9,6 +9,11 @@ use crate::error::QueryError;
 /// What the engine says when spill files reach their limit.
 const SPILLING: &str = "disk space during the spilling";
 
+/// An error below the engine: of a file, or of what is in it.
+pub(super) fn fault(error: impl std::fmt::Display) -> QueryError {
+    QueryError::Engine(error.to_string())
+}
+
 /// An error of a query we wrote ourselves: what would be the user's mistake is ours.
 pub(crate) fn internal(error: impl Into<DataFusionError>) -> QueryError {
     match user(error.into()) {

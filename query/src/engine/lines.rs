@@ -16,6 +16,7 @@ use headrope_storage::text::{Candidates, TextQuery};
 use headrope_storage::{LiveBatch, Segment, Snapshot};
 use parquet::file::statistics::Statistics;
 
+use super::fault::fault;
 use super::machine::Machine;
 use super::row_group::RowGroup;
 use crate::column::Texts;
@@ -79,10 +80,6 @@ pub(crate) struct Lines {
     machine: Arc<Machine>,
     snapshot: Arc<Snapshot>,
     wanted: Wanted,
-}
-
-fn fault(error: impl std::fmt::Display) -> QueryError {
-    QueryError::Engine(error.to_string())
 }
 
 /// A record that meets all conditions but perhaps the text.

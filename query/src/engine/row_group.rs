@@ -7,8 +7,11 @@ use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use headrope_model::TraceId;
 use headrope_storage::{Segment, pairs};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 
+use super::fault::fault;
 use super::machine::Machine;
 use crate::column::Texts;
 use crate::error::QueryError;
@@ -16,10 +19,6 @@ use crate::segment::Positioned;
 
 /// Below one row in so many, rows are picked while a page is decoded, else afterwards.
 const SPARSE: usize = 16;
-
-fn fault(error: impl std::fmt::Display) -> QueryError {
-    QueryError::Engine(error.to_string())
-}
 
 /// One row group of one segment.
 pub(super) struct RowGroup<'a> {
@@ -33,11 +32,14 @@ pub(super) struct RowGroup<'a> {
 }
 
 impl RowGroup<'_> {
-    fn builder(&self) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, QueryError> {
+    fn metadata(&self) -> Result<ArrowReaderMetadata, QueryError> {
         let footer = self.machine.footers.of(self.segment).map_err(fault)?;
-        let footer = footer.codes().map_err(fault)?;
+        footer.codes().map_err(fault)
+    }
+
+    fn builder(&self) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, QueryError> {
         let file = Positioned::of(self.segment).map_err(fault)?;
-        Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer))
+        Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata()?))
     }
 
     /// Whether a trace is known not to be here.
@@ -53,8 +55,8 @@ impl RowGroup<'_> {
 
     /// Bodies of some rows of the segment, ascending.
     pub(super) fn bodies(&self, rows: &[u32]) -> Result<Texts, QueryError> {
-        let builder = self.builder()?;
-        let names = pairs::columns_of(builder.schema(), "body");
+        let metadata = self.metadata()?;
+        let names = pairs::columns_of(metadata.schema(), "body");
         let batch = self.read(&names, Some(rows), true)?;
         let bodies = pairs::column(&batch, "body").map_err(fault)?;
         Texts::of(&bodies.ok_or_else(|| fault("a file lacks its bodies"))?).map_err(fault)

@@ -170,11 +170,10 @@ impl Found {
                 None => {
                     let place = u32::try_from(self.templates.len()).unwrap_or(NULL);
                     self.templates.push((self.template.clone(), 0));
-                    let hash = |place: &u32| {
+                    self.places.insert_unique(hash, place, |place| {
                         let template = at(&self.templates, *place);
                         template.map_or(0, |(template, _)| xxh3_64(template.as_bytes()))
-                    };
-                    self.places.insert_unique(hash(&place), place, hash);
+                    });
                     place
                 }
             };
