@@ -1,6 +1,6 @@
 """Runs the end-to-end tests against a built server.
 
-    HEADROPE_BIN=target/release/headrope agents/e2e/run.py [examples] [jaeger-store] [foreign] [hostile] [clients]
+    HEADROPE_BIN=target/release/headrope agents/e2e/run.py [examples] [jaeger-store] [foreign] [hostile] [verdict] [clients]
 
 Needs the packages of python/requirements.txt, `npm ci` in node/, PostgreSQL and Redis. Prints one line
 per check and ends with `N passed, N failed`.
@@ -13,6 +13,7 @@ import examples
 import foreign
 import hostile
 import jaeger_store
+import verdict
 from harness.report import Report
 from harness.server import find_binary
 
@@ -21,6 +22,7 @@ SUITES = {
     "jaeger-store": jaeger_store.test,
     "foreign": foreign.test,
     "hostile": hostile.test,
+    "verdict": verdict.test,
     "clients": clients.test,
 }
 

@@ -14,7 +14,7 @@ use crate::semconv::{self, Kind, Promoted};
 use crate::signal::DataSet;
 
 /// Version of the stored schemas, written into every segment's metadata.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// Width and meaning of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,12 +7,20 @@ use headrope_model::{TimeRange, TraceId};
 use headrope_storage::Engine;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::answer::anomaly::Anomalies;
+use crate::answer::capacity::{Capacity, CapacityQuery, WhatIf, WhatIfQuery};
+use crate::answer::change::{ChangeQuery, ChangeRow, Changes, NewChange};
+use crate::answer::coverage::Coverage;
+use crate::answer::difference::{DifferenceQuery, Differences};
 use crate::answer::latency::{Latency, LatencyQuery};
 use crate::answer::log::{LogPage, LogQuery, LogVolume};
+use crate::answer::map::Map;
+use crate::answer::pattern::{ErrorGroups, ErrorQuery, LogPatterns, PatternQuery};
 use crate::answer::service::{
     DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, TopQuery, TopRow,
 };
 use crate::answer::trace::{Trace, TracePage, TraceQuery};
+use crate::answer::verdict::{Verdict, VerdictQuery};
 use crate::ask;
 use crate::engine::{Machine, QueryConfig, Session};
 use crate::error::QueryError;
@@ -212,6 +220,49 @@ impl Queries {
         self.ask(move |s| async move { ask::trace::trace(&s, id, max_spans).await }).await
     }
 
+    /// Who calls whom, how often, how fast, and who needs whom.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn map(&self, range: TimeRange) -> Answer<Map> {
+        self.ask(move |s| async move { ask::map::map(&s, range).await }).await
+    }
+
+    /// How well spans, metrics and logs join, and what to add.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn coverage(&self, range: TimeRange) -> Answer<Coverage> {
+        self.ask(move |s| async move { ask::coverage::coverage(&s, range).await }).await
+    }
+
+    /// Why requests of a window are slower or fail more than those of a reference.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn verdict(&self, query: &VerdictQuery) -> Answer<Verdict> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::verdict::verdict(&s, &query).await }).await
+    }
+
+    /// How much traffic services can take.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn capacity(&self, query: &CapacityQuery) -> Answer<Capacity> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::capacity::capacity(&s, &query).await }).await
+    }
+
+    /// What gives way first when traffic grows.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] when no request of the service and operation entered.
+    pub async fn what_if(&self, query: &WhatIfQuery) -> Answer<WhatIf> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::capacity::what_if(&s, &query).await }).await
+    }
+
     /// The log records of a trace, newest first; without a `range` of its own the query takes the
     /// trace's, an hour wider on either side.
     ///
@@ -255,5 +306,61 @@ impl Queries {
     pub async fn log_volume(&self, query: &LogQuery) -> Answer<LogVolume> {
         let query = query.clone();
         self.ask(move |s| async move { ask::log::volume(&s, &query).await }).await
+    }
+
+    /// What log records have in common, how often each pattern comes, and what is new.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn log_patterns(&self, query: &PatternQuery) -> Answer<LogPatterns> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::pattern::patterns(&s, &query).await }).await
+    }
+
+    /// Exceptions by type, message and origin.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn errors(&self, query: &ErrorQuery) -> Answer<ErrorGroups> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::error::errors(&s, &query).await }).await
+    }
+
+    /// What is different about slow or failed traces.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn differences(&self, query: &DifferenceQuery) -> Answer<Differences> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::difference::differences(&s, &query).await }).await
+    }
+
+    /// What changed: versions, instances, kinds of work, logs, errors, and what was recorded.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn changes(&self, query: &ChangeQuery) -> Answer<Changes> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::change::changes(&s, &query).await }).await
+    }
+
+    /// Records a change as an event; when this returns it is durable.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn record_change(&self, change: NewChange) -> Answer<ChangeRow> {
+        ask::change::record::record(&self.engine, change).await
+    }
+
+    /// When services behaved unlike before.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn anomalies(&self, range: TimeRange, service: Option<&str>) -> Answer<Anomalies> {
+        let service = service.map(str::to_owned);
+        self.ask(
+            move |s| async move { ask::anomaly::anomalies(&s, range, service.as_deref()).await },
+        )
+        .await
     }
 }

@@ -76,12 +76,13 @@ pub(crate) async fn seeded_busy(placed: Placed, traces_per_second: f64) -> Seede
 
 async fn seeded_shop(placed: Placed, config: QueryConfig, traces_per_second: f64) -> Seeded {
     let (engine, queries, dir) = empty(config).await;
-    let shop = Shop::with_config(ShopConfig {
+    // A future holds it meanwhile.
+    let shop = Box::new(Shop::with_config(ShopConfig {
         seed: 7,
         traces_per_second,
         orphans_ppm: 50_000,
         ..ShopConfig::default()
-    });
+    }));
     let range = TimeRange::new(FROM, FROM + SECONDS * 1_000_000_000).unwrap();
     let mut oracle = Oracle::new();
     for (at, slice) in shop.slices(range, 5).enumerate() {

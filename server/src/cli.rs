@@ -39,6 +39,13 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Print the call chain of a trace with its critical path.
     Trace(TraceArgs),
+    /// Say why requests are slow or fail, who is to blame, and what to do.
+    Verdict(VerdictArgs),
+    /// Say how much traffic services can take, and what gives way first when it grows.
+    #[command(
+        after_help = "Examples:\n  headrope capacity --since 30d\n  headrope capacity cart --since 7d\n  headrope capacity --what-if 2"
+    )]
+    Capacity(CapacityArgs),
     /// Send OTLP files (JSON or protobuf export requests) to a running node, with progress.
     Import(ImportArgs),
     /// Check or print the configuration.
@@ -185,6 +192,65 @@ pub(crate) struct TopArgs {
     /// How rows are printed.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Options of `verdict`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerdictArgs {
+    /// Requests as this service sees them; without, as users see them.
+    pub(crate) service: Option<String>,
+    /// Only requests of this operation.
+    #[arg(long)]
+    pub(crate) operation: Option<String>,
+    /// How far back to look, for example 15m, 1h, 7d.
+    #[arg(long, default_value = "1h", conflicts_with_all = ["from", "to"])]
+    pub(crate) since: String,
+    /// Begin of the window, RFC 3339 or now-1h.
+    #[arg(long, requires = "to")]
+    pub(crate) from: Option<String>,
+    /// End of the window.
+    #[arg(long, requires = "from")]
+    pub(crate) to: Option<String>,
+    /// Begin of the reference [default: the time before the window].
+    #[arg(long, requires = "reference_to")]
+    pub(crate) reference_from: Option<String>,
+    /// End of the reference.
+    #[arg(long, requires = "reference_from")]
+    pub(crate) reference_to: Option<String>,
+    /// Print the answer of the API.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Options of `capacity`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CapacityArgs {
+    /// Only this service, with its operations and days; with --what-if, where requests enter that grow.
+    pub(crate) service: Option<String>,
+    /// Say what gives way when there is this many times the traffic, for example 2.
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) what_if: Option<f64>,
+    /// With --what-if: the operation requests enter by that grow.
+    #[arg(long, requires = "what_if")]
+    pub(crate) operation: Option<String>,
+    /// How far back to look, for example 24h, 7d, 30d.
+    #[arg(long, default_value = "7d", conflicts_with_all = ["from", "to"])]
+    pub(crate) since: String,
+    /// Begin of the window, RFC 3339 or now-1h.
+    #[arg(long, requires = "to")]
+    pub(crate) from: Option<String>,
+    /// End of the window.
+    #[arg(long, requires = "from")]
+    pub(crate) to: Option<String>,
+    /// Print the answer of the API.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Which node to ask.
     #[command(flatten)]
     pub(crate) node: NodeArgs,

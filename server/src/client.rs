@@ -3,10 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 /// Longest time the client waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(330);
+
+/// What has a meaning in a URL: all but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A value as part of a URL.
+pub(crate) fn encoded(value: &str) -> String {
+    utf8_percent_encode(value, RESERVED).to_string()
+}
 
 /// A node's HTTP address.
 #[derive(Debug, Clone)]
@@ -79,4 +88,14 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<String
         .and_then(Value::as_str)
         .map_or(text.clone(), str::to_owned);
     bail!(Refused { status, message: format!("{said} (HTTP {status})") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoded;
+
+    #[test]
+    fn values_are_encoded() {
+        assert_eq!(encoded("GET /a b&c=d_-.~ö"), "GET%20%2Fa%20b%26c%3Dd_-.~%C3%B6");
+    }
 }

@@ -1,10 +1,12 @@
 //! Bodies of log records in a segment: a template, and the values that fill it.
 //!
-//! A body is the pieces of [`TEMPLATE`] between its marks, with the pieces of [`VALUES`] between them in
-//! turn; both are cut at [`MARK`]. Without a template the body is the value; null is no body. Any template
-//! whose marks are as many as the values is right: which words are values is the writer's choice.
-//! Segments of schema versions 1 to 3 keep bodies as they are.
+//! A body is the pieces of [`TEMPLATE`] between its marks ([`MARK`]), with the values between them in turn:
+//! the first ones in columns of their own ([`FIRST`]), the rest in [`VALUES`] with marks between. Without a
+//! template the body is [`VALUES`]; if that is null, there is none. Any template whose marks are as many as
+//! the values is right: which words are values is the writer's choice.
+//! Segments of schema version 4 have all values in [`VALUES`], those of versions 1 to 3 bodies as they are.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,7 +20,10 @@ use arrow::error::ArrowError;
 pub(crate) const BODY: &str = "body";
 /// What a body has in common with others, with marks where they differ.
 pub(crate) const TEMPLATE: &str = "body_template";
-/// What differs, with marks between.
+/// The values of the first marks of a template: those of one place are alike.
+pub(crate) const FIRST: [&str; 5] =
+    ["body_value_1", "body_value_2", "body_value_3", "body_value_4", "body_value_5"];
+/// The other values, with marks between.
 pub(crate) const VALUES: &str = "body_values";
 /// Stands in a template for a value, and between values: the unit separator of ASCII. A body that holds
 /// it has no template.
@@ -57,48 +62,66 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// Bodies from their templates and values.
+/// Bodies from their templates, the values of the first places, as many as the file has, and all others.
 ///
 /// # Errors
-/// When a column is not text, or the bodies are more than an array holds.
-pub(crate) fn join(templates: &ArrayRef, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+/// When a column is missing or not text, or the bodies are more than an array holds.
+pub(crate) fn join(columns: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
+    let [templates, first @ .., values] = columns else {
+        let detail = "bodies of log records lack their templates or values".to_owned();
+        return Err(ArrowError::SchemaError(detail));
+    };
+    let first = first.iter().map(Texts::of).collect::<Result<Vec<_>, _>>()?;
     let (templates, values, rows) = (Texts::of(templates)?, Texts::of(values)?, values.len());
     let mut bodies = StringBuilder::with_capacity(rows, rows * 64);
-    let mut body = String::new();
     for row in 0..rows {
-        let Some(values) = values.get(row) else {
-            bodies.append_null();
-            continue;
-        };
-        body.clear();
-        match templates.get(row) {
-            Some(template) => fill(template, values, &mut body),
-            None => body.push_str(values),
+        // What is written becomes a row when a value is appended.
+        match (templates.get(row), values.get(row)) {
+            (Some(template), values) => {
+                let first = first.iter().map(|place| place.get(row).unwrap_or_default());
+                fill(template, first, values, &mut bodies).map_err(full)?;
+            }
+            (None, Some(values)) => bodies.write_str(values).map_err(full)?,
+            (None, None) => {
+                bodies.append_null();
+                continue;
+            }
         }
-        if i32::try_from(bodies.values_slice().len() + body.len()).is_err() {
+        if i32::try_from(bodies.values_slice().len()).is_err() {
             let detail = format!("bodies of {rows} log records take more than 2 GiB");
             return Err(ArrowError::ComputeError(detail));
         }
-        bodies.append_value(&body);
+        bodies.append_value("");
     }
     Ok(Arc::new(bodies.finish()))
 }
 
-fn fill(template: &str, values: &str, body: &mut String) {
-    let (mut template, mut values) = (template, Some(values));
+fn fill<'a>(
+    template: &str,
+    mut first: impl Iterator<Item = &'a str>,
+    mut values: Option<&str>,
+    body: &mut impl Write,
+) -> std::fmt::Result {
+    let mut template = template;
     while let (piece, Some(rest)) = cut(template) {
-        body.push_str(piece);
-        if let Some((value, others)) = values.map(cut) {
-            body.push_str(value);
+        body.write_str(piece)?;
+        if let Some(value) = first.next() {
+            body.write_str(value)?;
+        } else if let Some((value, others)) = values.map(cut) {
+            body.write_str(value)?;
             values = others;
         }
         template = rest;
     }
-    body.push_str(template);
+    body.write_str(template)
+}
+
+fn full(error: std::fmt::Error) -> ArrowError {
+    ArrowError::ExternalError(Box::new(error))
 }
 
 /// The text before the first mark, and behind it.
-fn cut(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn cut(text: &str) -> (&str, Option<&str>) {
     let at = memchr::memchr(MARK as u8, text.as_bytes());
     match at.and_then(|at| text.get(..at).zip(text.get(at + 1..))) {
         Some((before, behind)) => (before, Some(behind)),
@@ -128,11 +151,27 @@ mod tests {
         let coded = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         for kind in [DataType::Utf8, DataType::Utf8View, coded] {
             let templates = cast(&templates, &kind).unwrap();
-            assert_eq!(&join(&templates, &values).unwrap(), &bodies);
+            assert_eq!(&join(&[templates, Arc::clone(&values)]).unwrap(), &bodies);
         }
         let views = cast(&values, &DataType::Utf8View).unwrap();
-        assert_eq!(&join(&templates, &views).unwrap(), &bodies);
+        assert_eq!(&join(&[Arc::clone(&templates), views]).unwrap(), &bodies);
         let numbers: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1]));
-        assert!(join(&numbers, &values).is_err());
+        assert!(join(&[numbers, values]).is_err());
+        assert!(join(&[templates]).is_err());
+    }
+
+    #[test]
+    fn the_first_places_have_columns() {
+        let text = |texts: &[Option<&str>]| Arc::new(StringArray::from(texts.to_vec())) as ArrayRef;
+        let template = Some("\u{1f}, \u{1f}, \u{1f} and \u{1f}.");
+        let columns = [
+            text(&[template, template, Some("none"), None, None]),
+            text(&[Some("a"), Some(""), None, None, None]),
+            text(&[Some("b"), None, None, None, None]),
+            text(&[Some("c\u{1f}d"), Some("e"), None, Some("whole"), None]),
+        ];
+        let bodies =
+            [Some("a, b, c and d."), Some(", , e and ."), Some("none"), Some("whole"), None];
+        assert_eq!(&join(&columns).unwrap(), &text(&bodies));
     }
 }

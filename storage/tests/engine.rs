@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use headrope_model::{DataSet, RefuseReason};
-use headrope_storage::pairs::column;
+use headrope_storage::joined::column;
 use headrope_storage::text::{TextIndex, TextQuery};
 use headrope_storage::{AppendError, Engine, Export, Snapshot, StorageConfig, Submission};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;

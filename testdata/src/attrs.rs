@@ -59,3 +59,12 @@ impl Attrs {
 pub(crate) fn string_value(text: impl Into<String>) -> AnyValue {
     AnyValue { value: Some(Value::StringValue(text.into())) }
 }
+
+/// The text of an attribute; empty if there is none.
+pub(crate) fn text_of<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
+    let found = attributes.iter().find(|kv| kv.key == key).and_then(|kv| kv.value.as_ref());
+    match found.and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text,
+        _ => "",
+    }
+}

@@ -6,3 +6,4 @@ pub(crate) mod mishaps;
 pub(crate) mod ops;
 pub(crate) mod services;
 pub(crate) mod statements;
+pub(crate) mod versions;

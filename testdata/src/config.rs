@@ -6,6 +6,8 @@ use std::str::FromStr;
 use headrope_model::TimeRange;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Coincidence, Fault};
+
 /// A fault that can be planned into the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -22,24 +24,46 @@ pub enum Incident {
     NPlusOne,
     /// A new cart version fails and is slow, on the instances it has reached.
     BadDeploy,
+    /// One statement waits for rows that a long transaction has locked.
+    Lock,
+    /// The network between one caller and one callee takes longer.
+    NetworkDelay,
+    /// A service waits for a connection of its pool before its statements begin.
+    PoolExhaustion,
+    /// Users ask several times as often, and processing slows as queues build.
+    TrafficSurge,
+    /// A batch container takes the CPU of one host from the instances beside it.
+    NoisyNeighbour,
+    /// The memory of a service's instances grows to its limit; then they are killed and restarted.
+    MemoryLeak,
+    /// A volume is full: what has to be written fails, reads go on.
+    DiskFull,
 }
 
 /// A name that is no incident.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown incident {0:?}: use slow-sql, cpu, gc, dependency-errors, n-plus-one or bad-deploy"
+    "unknown incident {0:?}: use slow-sql, cpu, gc, dependency-errors, n-plus-one, bad-deploy, lock, \
+     network-delay, pool-exhaustion, traffic-surge, noisy-neighbour, memory-leak or disk-full"
 )]
 pub struct UnknownIncident(String);
 
 impl Incident {
     /// Every incident, in the order used everywhere.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 13] = [
         Self::SlowSql,
         Self::Cpu,
         Self::Gc,
         Self::DependencyErrors,
         Self::NPlusOne,
         Self::BadDeploy,
+        Self::Lock,
+        Self::NetworkDelay,
+        Self::PoolExhaustion,
+        Self::TrafficSurge,
+        Self::NoisyNeighbour,
+        Self::MemoryLeak,
+        Self::DiskFull,
     ];
 
     /// The name used on the command line.
@@ -52,6 +76,13 @@ impl Incident {
             Self::DependencyErrors => "dependency-errors",
             Self::NPlusOne => "n-plus-one",
             Self::BadDeploy => "bad-deploy",
+            Self::Lock => "lock",
+            Self::NetworkDelay => "network-delay",
+            Self::PoolExhaustion => "pool-exhaustion",
+            Self::TrafficSurge => "traffic-surge",
+            Self::NoisyNeighbour => "noisy-neighbour",
+            Self::MemoryLeak => "memory-leak",
+            Self::DiskFull => "disk-full",
         }
     }
 }
@@ -103,8 +134,12 @@ pub struct ShopConfig {
     /// When the shop's processes were started, Unix nanoseconds: cumulative counters count from
     /// here. Earlier ranges may be generated; their counters stand at zero.
     pub start_ns: i64,
-    /// Planned faults.
+    /// Planned faults, each at its usual place and strength.
     pub incidents: Vec<Planned>,
+    /// Planned faults with a place and a strength of their own.
+    pub faults: Vec<Fault>,
+    /// Harmless changes.
+    pub coincidences: Vec<Coincidence>,
     /// Whether the rate follows the hour of the day (UTC), between 0.4 and 1.62 of the mean.
     pub diurnal: bool,
     /// Seconds between two points of a metric series, and between a metric request and the next.
@@ -118,6 +153,14 @@ pub struct ShopConfig {
     pub orphans_ppm: u32,
     /// How far the clock of host shop-node-4 is ahead, nanoseconds.
     pub clock_skew_ns: i64,
+    /// Whether the receivers' optional metrics are on: wait events and oldest transaction of the
+    /// databases, limits, pressure, page faults and restarts of containers, wait times of connection
+    /// pools, round trips between services. They are on anyway where an incident needs them: any of
+    /// the kinds from [`Incident::Lock`] on, any [`Fault`] and any [`Coincidence`].
+    pub optional_metrics: bool,
+    /// Whether every request draws its random numbers from a stream of its own, so that two shops
+    /// that differ in their faults alone can be compared request by request.
+    pub own_streams: bool,
 }
 
 impl Default for ShopConfig {
@@ -128,12 +171,16 @@ impl Default for ShopConfig {
             // 2025-01-06T00:00:00Z, a Monday.
             start_ns: 1_736_121_600_000_000_000,
             incidents: Vec::new(),
+            faults: Vec::new(),
+            coincidences: Vec::new(),
             diurnal: false,
             metric_interval_s: 10,
             batch_window_s: 1,
             batch_records: 1000,
             orphans_ppm: 500,
             clock_skew_ns: 2_500_000,
+            optional_metrics: false,
+            own_streams: false,
         }
     }
 }
@@ -153,7 +200,7 @@ pub struct Truth {
     pub version: String,
     /// Address of the external system at fault; empty when there is none.
     pub peer: String,
-    /// Cause in one word: `statement`, `cpu`, `gc`, `external`, `n_plus_one`, `version`.
+    /// Cause in one word, see [`crate::fault::Cause`].
     pub cause: String,
     /// Entry operations that users saw slow or failing.
     pub symptoms: Vec<String>,

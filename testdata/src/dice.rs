@@ -17,6 +17,43 @@ pub(crate) fn unit(word: u64) -> f64 {
     (word >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
 }
 
+/// A word as a roughly standard normal number, see [`Dice::normal`].
+pub(crate) fn normal_of(word: u64) -> f64 {
+    let sum = (word & 0xffff) + ((word >> 16) & 0xffff) + ((word >> 32) & 0xffff) + (word >> 48);
+    (sum as f64 / 65_536.0 - 2.0) * 1.732_050_807_568_877_2
+}
+
+/// Random numbers of the faults: a stream beside the dice, so that a fault leaves what else happens
+/// to a request as it was.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Whims(u64);
+
+impl Whims {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(mix(seed, 0xfa17))
+    }
+
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0 = mix(self.0, 1);
+        self.0
+    }
+
+    /// Uniform in `[0, 1)`.
+    pub(crate) fn unit(&mut self) -> f64 {
+        unit(self.word())
+    }
+
+    /// Uniform between 1 - `spread` and 1 + `spread`.
+    pub(crate) fn around_one(&mut self, spread: f64) -> f64 {
+        1.0 + spread * (2.0 * self.unit() - 1.0)
+    }
+
+    /// Log-normal with the given median and shape.
+    pub(crate) fn log_normal(&mut self, median: f64, sigma: f64) -> f64 {
+        median * exp(sigma * normal_of(self.word()))
+    }
+}
+
 /// Seeded random numbers.
 pub(crate) struct Dice(ChaCha8Rng);
 
@@ -47,10 +84,7 @@ impl Dice {
 
     /// Roughly standard normal: the sum of four uniform numbers (Irwin-Hall), so never beyond 3.5.
     pub(crate) fn normal(&mut self) -> f64 {
-        let word = self.word();
-        let sum =
-            (word & 0xffff) + ((word >> 16) & 0xffff) + ((word >> 32) & 0xffff) + (word >> 48);
-        (sum as f64 / 65_536.0 - 2.0) * 1.732_050_807_568_877_2
+        normal_of(self.word())
     }
 
     /// Log-normal with the given median and shape.

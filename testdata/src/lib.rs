@@ -1,10 +1,10 @@
 //! The seeded shop: a deterministic generator of OTLP traces, logs and metrics that belong
 //! together, with named incidents, and an oracle that answers exactly what a backend is asked.
 //!
-//! Reading order: [`config`] (what to generate), [`shop`] (the generator's face), `world` (the shop
+//! Reading order: [`config`] and [`fault`] (what to generate), [`shop`] (the generator's face), `world` (the shop
 //! as data: services, hosts, call graph, statements, log templates), `simulate` (one second of
 //! traffic), `emit` (simulated records as OTLP), [`oracle`] (the answers), [`workload`] (requests of other
-//! shapes, for benchmarks), [`hostile`] (input that must be refused politely), [`arbitrary`] (whatever
+//! shapes, for benchmarks), [`landscape`] (random systems with faults), [`hostile`] (input that must be refused politely), [`arbitrary`] (whatever
 //! the wire can say), [`fixtures`] (where real captured data lies).
 //!
 //! Nothing here reads a clock, a socket or a random device: time and the seed are inputs, and the
@@ -18,10 +18,13 @@ mod catalogue;
 pub mod config;
 mod dice;
 mod emit;
+pub mod fault;
 pub mod fixtures;
 pub mod hostile;
+pub mod landscape;
 pub mod oracle;
 mod plan;
+pub mod scenario;
 pub mod shop;
 mod simulate;
 mod stats;

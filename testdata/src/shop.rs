@@ -2,7 +2,7 @@
 
 mod exact;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use headrope_model::TimeRange;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::config::{ShopConfig, Truth};
 use crate::emit;
-use crate::simulate::{self, Window};
+use crate::simulate::{self, Mark, Window};
 use crate::stats::Stats;
 use crate::world::World;
 
@@ -159,9 +159,9 @@ impl<'a> Maker<'a> {
         self.window.clear();
         let interval = i64::from(self.world.config.metric_interval_s);
         for second in from..to {
-            let first = self.window.spans.len();
+            let mark = self.window.mark();
             simulate::second(self.world, second, &mut self.window);
-            self.stats.add(&self.window, first);
+            self.stats.add(&self.window, mark);
             let next = second + 1;
             self.counted = Some(next);
             if next.rem_euclid(interval) == 0 {
@@ -184,7 +184,7 @@ impl<'a> Maker<'a> {
         for second in from.div_euclid(interval) * interval..from {
             self.window.clear();
             simulate::second(self.world, second, &mut self.window);
-            self.stats.add(&self.window, 0);
+            self.stats.add(&self.window, Mark::default());
         }
     }
 }

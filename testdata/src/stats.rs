@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::catalogue::graph::Proto;
 use crate::catalogue::mishaps::Mishap;
 use crate::catalogue::ops::OpId;
-use crate::catalogue::services::INSTANCES;
+use crate::catalogue::services::{INSTANCES, Svc};
 use crate::catalogue::statements::Store;
-use crate::simulate::{Home, Shape, SpanRecord, TraceRecord, Window};
+use crate::simulate::{Awaited, Home, Mark, Shape, SpanRecord, TraceRecord, WaitRecord, Window};
 
 /// Bucket bounds in seconds that the semantic conventions advise for request durations.
 pub(crate) const BOUNDS: [f64; 14] =
@@ -61,6 +61,20 @@ pub(crate) struct StoreUse {
     /// Statements above the slow threshold of one second.
     pub(crate) slow: u64,
     pub(crate) hits: u64,
+    /// Time that statements waited for locked rows, nanoseconds; and the longest wait.
+    pub(crate) locked_ns: i64,
+    pub(crate) longest_lock_ns: i64,
+}
+
+/// Waits for connections of a pool.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PoolUse {
+    /// Connections taken.
+    pub(crate) taken: u64,
+    /// Waits of more than the ordinary moment, by the bucket of [`BOUNDS`].
+    pub(crate) waits: [u64; BOUNDS.len() + 1],
+    pub(crate) waited_ns: i64,
+    pub(crate) timeouts: u64,
 }
 
 /// Everything counted in an interval.
@@ -71,6 +85,12 @@ pub(crate) struct Stats {
     pub(crate) cpu_ns: [i64; INSTANCES],
     /// Time the instance's connections to each store were in use, nanoseconds.
     pub(crate) pool_ns: [[i64; 3]; INSTANCES],
+    /// Waits of each instance for its pool.
+    pub(crate) pools: [PoolUse; INSTANCES],
+    /// Time requests were under way in each instance, nanoseconds.
+    pub(crate) served_ns: [i64; INSTANCES],
+    /// Calls of each service to each other one with a client span.
+    pub(crate) calls: BTreeMap<(Svc, Svc), u64>,
     pub(crate) stores: [StoreUse; 3],
     pub(crate) deadlocks: u64,
     pub(crate) published: u64,
@@ -84,6 +104,9 @@ impl Default for Stats {
             served: BTreeMap::new(),
             cpu_ns: [0; INSTANCES],
             pool_ns: [[0; 3]; INSTANCES],
+            pools: [PoolUse::default(); INSTANCES],
+            served_ns: [0; INSTANCES],
+            calls: BTreeMap::new(),
             stores: [StoreUse::default(); 3],
             deadlocks: 0,
             published: 0,
@@ -94,8 +117,12 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// Counts the spans of a window from index `first` on.
-    pub(crate) fn add(&mut self, window: &Window, first: usize) {
+    /// Counts what the window holds from the mark on.
+    pub(crate) fn add(&mut self, window: &Window, mark: Mark) {
+        let first = mark.spans;
+        for wait in &window.waits[mark.waits..] {
+            self.waited(wait);
+        }
         for span in &window.spans[first..] {
             let instance = span.home.instance.index();
             let trace = &window.traces[span.trace as usize];
@@ -106,20 +133,47 @@ impl Stats {
                     let store = stmt.facts().store;
                     let busy = span.end_ns - span.start_ns;
                     self.pool_ns[instance][store.index()] += busy;
+                    self.pools[instance].taken +=
+                        u64::from(span.home.instance.service().svc.pool() == Some(store));
                     let used = &mut self.stores[store.index()];
                     used.calls += 1;
                     used.busy_ns += busy;
                     used.slow += u64::from(busy > 1_000_000_000);
                     used.hits += u64::from(store == Store::Cache && span.draws % 10 < 8);
                 }
-                Shape::Publish => self.published += 1,
-                Shape::Ask(_) | Shape::Charge(_) => {}
+                Shape::Publish => self.published += u64::from(span.mishap.is_none()),
+                Shape::Ask(op) => {
+                    let edge = (span.home.instance.service().svc, op.facts().service);
+                    *self.calls.entry(edge).or_default() += 1;
+                }
+                Shape::Charge(_) => {}
+            }
+        }
+    }
+
+    fn waited(&mut self, wait: &WaitRecord) {
+        let pool = &mut self.pools[wait.instance.index()];
+        let used = &mut self.stores[wait.store.index()];
+        match wait.what {
+            Awaited::Connection => {
+                let seconds = wait.ns as f64 / 1e9;
+                pool.waits[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+                pool.waited_ns += wait.ns;
+            }
+            Awaited::NoConnection => {
+                pool.timeouts += 1;
+                pool.waited_ns += wait.ns;
+            }
+            Awaited::Lock => {
+                used.locked_ns += wait.ns;
+                used.longest_lock_ns = used.longest_lock_ns.max(wait.ns);
             }
         }
     }
 
     fn answered(&mut self, op: OpId, trace: &TraceRecord, span: &SpanRecord) {
         if matches!(op.facts().proto, Proto::Http(..) | Proto::Grpc(_)) {
+            self.served_ns[span.home.instance.index()] += span.end_ns - span.start_ns;
             let series = Series { home: span.home, op, status: span.status };
             self.served.entry(series).or_default().add(trace, span);
         }

@@ -33,7 +33,7 @@ class Report:
         try:
             function(self)
         except Exception as error:  # noqa: BLE001 - as above
-            self.failed.append(name)
+            self.failed.append(f"{name} ({error})")
             print(f"FAIL {name}: {error}", flush=True)
             traceback.print_exc()
 

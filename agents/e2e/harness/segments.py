@@ -152,20 +152,25 @@ def _plain(name, kind):
 
 
 MARK = "\x1f"
+FIRST = [f"body_value_{place}" for place in range(1, 6)]
 
 
 def body(row):
     """The body of a log record put together from its template and values; None without one."""
-    template, values = row["body_template"], row["body_values"]
-    if template is None or values is None:
-        return values
-    pieces, values = template.split(MARK), values.split(MARK)
-    return "".join(piece for pair in zip(pieces, [*values, ""], strict=False) for piece in pair)
+    template, rest = row["body_template"], row["body_values"]
+    if template is None:
+        return rest
+    values = [row[column] for column in FIRST if row[column] is not None]
+    values += [] if rest is None else rest.split(MARK)
+    pieces = template.split(MARK)
+    assert len(values) == len(pieces) - 1, row
+    return "".join(piece for pair in zip(pieces, [*values, ""], strict=True) for piece in pair)
 
 
 # The same in DuckDB.
 BODY = """CASE WHEN body_template IS NULL THEN body_values ELSE array_to_string(flatten(list_transform(
-    list_zip(string_split(body_template, chr(31)), string_split(body_values, chr(31))),
+    list_zip(string_split(body_template, chr(31)), string_split(concat_ws(chr(31), body_value_1, body_value_2,
+    body_value_3, body_value_4, body_value_5, body_values), chr(31))),
     lambda pair: [pair[1], coalesce(pair[2], '')])), '') END"""
 
 

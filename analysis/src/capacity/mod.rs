@@ -1,23 +1,30 @@
 //! What a service can carry, from ordinary traffic.
 //!
-//! [`cpu_cost`] gives the CPU time of a request, [`bend()`] the rate from which latency runs away and the
-//! rate that is safe, [`growth()`] the day on which the daily peak gets there. Each says *unknown* (`None`)
+//! [`cpu_cost`] gives the CPU time of a request, [`cpu_by_operation`] that of each operation, [`bend()`] the
+//! rate from which latency runs away and the rate that is safe, [`knee_band`] how sure that is, [`growth()`]
+//! the day on which the daily peak gets there. Each says *unknown* (`None`)
 //! when the data does not tell; none gives a NaN or depends on the order of its input.
 //!
 //! The input is about **one instance of one class** (same service, version and machine type): what its
 //! instances did per minute, each a [`Load`].
 
+mod band;
 mod bend;
 mod cost;
 mod growth;
+mod operation;
+#[cfg(test)]
+mod planner_tests;
 mod segments;
 #[cfg(test)]
 mod tests;
 mod usl;
 
+pub use band::knee_band;
 pub use bend::{Bend, Law, bend};
 pub use cost::{CpuCost, cpu_cost};
 pub use growth::{DailyPeak, Growth, HORIZON_DAYS, growth};
+pub use operation::{MOST_OPERATIONS, OperationCost, Work, cpu_by_operation};
 pub use segments::TwoSegments;
 pub use usl::Usl;
 

@@ -1,6 +1,6 @@
 //! How unlike its reference a value is.
 
-use crate::statistics::{MAD_TO_SIGMA, mad, median, t_quantile};
+use crate::statistics::{MAD_TO_SIGMA, mad, median, t_quantile, t_two_tails};
 
 /// Fewest reference values that give a score: the same minute of the seven days before. With fewer, the
 /// median absolute deviation says next to nothing.
@@ -57,9 +57,20 @@ pub fn score(value: f64, references: &[f64], noise: f64) -> Option<Score> {
 /// exceedances come in runs, and [`super::windows()`] asks for several in a row.
 #[must_use]
 pub fn threshold(references: usize, alpha: f64) -> f64 {
+    let alpha = if alpha.is_nan() { 1.0 } else { alpha.clamp(1e-9, 1.0) };
+    t_quantile(1.0 - alpha / 2.0, degrees(references))
+}
+
+/// The probability that a score of so many references is further from zero than `z`, on either side, when
+/// nothing changed: the inverse of [`threshold`].
+#[must_use]
+pub fn chance(references: usize, z: f64) -> f64 {
+    t_two_tails(z, degrees(references))
+}
+
+fn degrees(references: usize) -> f64 {
     const DEGREES_PER_REFERENCE: f64 = 0.41;
-    let degrees = DEGREES_PER_REFERENCE * (references | 1) as f64;
-    t_quantile(1.0 - if alpha.is_nan() { 1.0 } else { alpha.clamp(1e-9, 1.0) } / 2.0, degrees)
+    DEGREES_PER_REFERENCE * (references | 1) as f64
 }
 
 /// What the median absolute deviation of few normal values is multiplied by to be right on average: Croux

@@ -16,7 +16,7 @@ fn span(n: u64, parent: u64, from: i64, to: i64) -> SpanRecord {
         status: SpanStatus::Unset,
         service: "a".into(),
         host: "a".into(),
-        name: String::new(),
+        name: "".into(),
         start_ns: from,
         duration_ns: to - from,
         source: n as usize,

@@ -2,12 +2,17 @@
 
 use super::{Difference, Differences, FocusTrace, HELD, Marked, SAME_TRACES};
 
-/// Folds lines into the first one before them that marks nearly the same traces in the same direction.
-pub(super) fn fold(lines: Vec<(Difference, Marked)>) -> Vec<(Difference, Marked)> {
+/// Folds lines into the first one before them that marks nearly the same traces, or is of the same family, in
+/// the same direction.
+pub(super) fn fold(
+    lines: Vec<(Difference, Marked)>,
+    family: impl Fn(u32) -> Option<u32>,
+) -> Vec<(Difference, Marked)> {
     let mut leaders: Vec<(Difference, Marked)> = Vec::new();
     for (line, marked) in lines {
         let same = |(leader, by): &&mut (Difference, Marked)| {
-            leader.more == line.more && is_same(&by.traces, &marked.traces)
+            let related = family(leader.fact).is_some_and(|of| family(line.fact) == Some(of));
+            leader.more == line.more && (related || is_same(&by.traces, &marked.traces))
         };
         match leaders.iter_mut().find(same) {
             Some((leader, _)) => leader.also.push(line.fact),

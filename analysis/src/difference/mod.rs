@@ -98,6 +98,17 @@ struct Marked {
 /// provably the smallest.
 #[must_use]
 pub fn differences(focus: &[FocusTrace], normal: &[Vec<u32>]) -> Differences {
+    differences_by(focus, normal, |_| None)
+}
+
+/// As [`differences`], with facts that say the same thing more or less strongly, as thresholds of one number
+/// do: facts of one family with the same direction become one line, whatever traces they mark.
+#[must_use]
+pub fn differences_by(
+    focus: &[FocusTrace],
+    normal: &[Vec<u32>],
+    family: impl Fn(u32) -> Option<u32>,
+) -> Differences {
     if focus.is_empty() || normal.is_empty() {
         return Differences::default();
     }
@@ -121,7 +132,7 @@ pub fn differences(focus: &[FocusTrace], normal: &[Vec<u32>]) -> Differences {
         let size = b.effect().abs().total_cmp(&a.effect().abs());
         size.then(a.p_value.total_cmp(&b.p_value)).then(a.fact.cmp(&b.fact))
     });
-    let lines = fold::fold(lines);
+    let lines = fold::fold(lines, family);
     let chosen = fold::subset(&lines, focus, normal.len());
     Differences { lines: lines.into_iter().map(|(d, _)| d).collect(), tested, ..chosen }
 }

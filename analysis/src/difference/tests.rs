@@ -194,3 +194,22 @@ proptest! {
         prop_assert_eq!(differences(&a, &b), found);
     }
 }
+
+#[test]
+fn thresholds_of_one_number_are_one_line() {
+    let facts = |above_ten: bool, above_twenty: bool| {
+        let all = [(1, above_ten), (2, above_twenty)].into_iter();
+        all.filter(|(_, has)| *has).map(|(fact, _)| fact).collect::<Vec<u32>>()
+    };
+    let slow: Vec<FocusTrace> =
+        (0..100).map(|i| FocusTrace { facts: facts(true, i < 60), excess: 1 }).collect();
+    let normal: Vec<Vec<u32>> = (0..100).map(|i| facts(i < 40, false)).collect();
+    assert_eq!(differences(&slow, &normal).lines.len(), 2);
+    let found = differences_by(&slow, &normal, |fact| (fact < 3).then_some(0));
+    assert_eq!(found.lines.len(), 1, "{found:?}");
+    assert_eq!(found.lines[0].also.len(), 1);
+    // Another direction is another line.
+    let turned: Vec<Vec<u32>> = (0..100).map(|i| facts(i < 40, i % 10 < 9)).collect();
+    let found = differences_by(&slow, &turned, |_| Some(0));
+    assert_eq!(found.lines.len(), 2, "{found:?}");
+}

@@ -5,12 +5,16 @@
 //! 2017), and [`Patterns`] tells the template of a line. [`error_group()`] does for exceptions what
 //! templates do for lines.
 //!
+//! Segments keep templates of their own, by which lines are counted without being read: [`Covers`] tells which
+//! of them are one.
+//!
 //! Drain goes through lines one after the other and what it finds depends on their order. Here lines are
 //! learnt in the order of their masked text, so that the result depends on the set of lines only:
 //! segments flushed or merged in another order have the same templates. An id is the hash of the
 //! template's text and means the same everywhere; a template that becomes more general in a merge gets
 //! another id, which [`Patterns::id_of`] of the old text tells.
 
+mod cover;
 mod drain;
 mod error_group;
 mod frame;
@@ -20,6 +24,7 @@ mod patterns;
 #[cfg(test)]
 mod tests;
 
+pub use cover::{Covers, as_masked, is_telling};
 pub use error_group::{ErrorGroup, TOP_FRAMES, error_group};
 pub use mask::mask;
 pub use patterns::{Learner, PatternId, Patterns};
@@ -30,6 +35,8 @@ pub const WILDCARD: &str = "<*>";
 /// belong to it: the similarity threshold of Drain, with the value that its authors' benchmark uses for
 /// most data sets (Zhu et al., *Tools and Benchmarks for Automated Log Parsing*, ICSE 2019).
 pub const SIMILARITY: f64 = 0.5;
+/// Fewest words with letters of their own of a template that tells its lines from others.
+pub const LEAST_WORDS: usize = 3;
 /// Words at the start of a line that lead down the tree: a tree of depth 4, counting the root and the
 /// level of the lengths, as in the paper.
 pub const LEADING_WORDS: usize = 2;

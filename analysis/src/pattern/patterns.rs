@@ -21,7 +21,9 @@ impl PatternId {
     /// Lines that no template stands for.
     pub const OTHER: Self = Self(0);
 
-    fn of(template: &str) -> Self {
+    /// The id of a template.
+    #[must_use]
+    pub fn of_text(template: &str) -> Self {
         Self(hash(&[template]).max(1))
     }
 }
@@ -47,8 +49,12 @@ pub struct Learner {
 impl Learner {
     /// Takes in a line.
     pub fn add(&mut self, line: &str) {
-        let masked = mask(line);
-        let words = words(&masked);
+        self.add_masked(&mask(line), 1);
+    }
+
+    /// Takes in a [masked](mask()) line that was seen so many times.
+    pub fn add_masked(&mut self, masked: &str, lines: u64) {
+        let words = words(masked);
         if words.is_empty() {
             return;
         }
@@ -58,16 +64,16 @@ impl Learner {
         if full && self.shapes.last_key_value().is_some_and(|(last, _)| *last < shape) {
             return;
         }
-        let lines = self.shapes.entry(shape).or_default();
+        let kept = self.shapes.entry(shape).or_default();
         let text = words.join(" ");
         let key = (hash(&[&text]), text);
-        let full = lines.len() >= LINES_OF_A_SHAPE;
-        if !full || lines.last_key_value().is_some_and(|(last, _)| key <= *last) {
-            let count = lines.entry(key).or_default();
-            *count = count.saturating_add(1);
+        let full = kept.len() >= LINES_OF_A_SHAPE;
+        if !full || kept.last_key_value().is_some_and(|(last, _)| key <= *last) {
+            let count = kept.entry(key).or_default();
+            *count = count.saturating_add(lines);
         }
-        if lines.len() > LINES_OF_A_SHAPE {
-            lines.pop_last();
+        if kept.len() > LINES_OF_A_SHAPE {
+            kept.pop_last();
         }
         if self.shapes.len() > MOST_SHAPES {
             self.shapes.pop_last();
@@ -130,14 +136,19 @@ impl Patterns {
     /// too, which after a merge is what it became.
     #[must_use]
     pub fn id_of(&self, line: &str) -> PatternId {
-        self.template_of(line).map_or(PatternId::OTHER, PatternId::of)
+        self.template_of(line).map_or(PatternId::OTHER, PatternId::of_text)
     }
 
     /// The text of [`Patterns::id_of`]; `None` for [`PatternId::OTHER`].
     #[must_use]
     pub fn template_of(&self, line: &str) -> Option<&str> {
-        let masked = mask(line);
-        let words = words(&masked);
+        self.template_of_masked(&mask(line))
+    }
+
+    /// The same of a [masked](mask()) line.
+    #[must_use]
+    pub fn template_of_masked(&self, masked: &str) -> Option<&str> {
+        let words = words(masked);
         let of = |first: &str| self.places.get(first).and_then(|p| p.get(&words.len()));
         let (named, any) = (words.first().and_then(|first| of(first)), of(WILDCARD));
         let covers = |t: &&String| {
@@ -162,7 +173,7 @@ impl Patterns {
 
     /// Id, text and lines of each template, in the order of the text.
     pub fn iter(&self) -> impl Iterator<Item = (PatternId, &str, u64)> {
-        self.templates.iter().map(|(text, lines)| (PatternId::of(text), text.as_str(), *lines))
+        self.templates.iter().map(|(text, lines)| (PatternId::of_text(text), text.as_str(), *lines))
     }
 
     /// Number of templates.

@@ -154,7 +154,7 @@ fn retries(chain: &CallChain, made: &[Made<'_>]) -> Vec<bool> {
 fn duplicates<'a>(chain: &CallChain, made: &[Made<'a>], retried: &[bool]) -> Vec<Made<'a>> {
     let mut same: BTreeMap<(&str, &str, &str), Vec<Made<'a>>> = BTreeMap::new();
     for (m, is_retry) in made.iter().zip(retried) {
-        let service = chain.nodes.get(m.node).map_or("", |n| n.service.as_str());
+        let service = chain.nodes.get(m.node).map_or("", |n| &*n.service);
         if let Some(identity) = m.call.identity
             && m.call.is_read
             && !is_retry

@@ -86,7 +86,7 @@ fn spans_between_handler_and_statement_do_not_hide_a_loop() {
     assert_eq!(got, [(RepeatKind::Loop, 1, "select".into(), (200..206).collect())]);
     // Another service answers for itself.
     for record in &mut records {
-        record.service = format!("{}-{}", record.service, record.source % 100);
+        record.service = format!("{}-{}", record.service, record.source % 100).into();
     }
     assert!(found(records).is_empty());
 }

@@ -128,8 +128,8 @@ impl RepeatTotals {
     fn of(&mut self, chain: &CallChain, caller: usize, target: &str) -> &mut RepeatSums {
         let node = chain.nodes.get(caller);
         let key = RepeatKey {
-            service: node.map(|n| n.service.clone()).unwrap_or_default(),
-            operation: node.map(|n| n.name.clone()).unwrap_or_default(),
+            service: node.map(|n| n.service.to_string()).unwrap_or_default(),
+            operation: node.map(|n| n.name.to_string()).unwrap_or_default(),
             target: target.to_owned(),
         };
         self.sums.entry(key).or_default()

@@ -1,9 +1,10 @@
 //! The statistics the other algorithms stand on: intervals of proportions, tails and quantiles of
 //! the normal and Student's t distribution, robust location, scale and slope, small least squares,
-//! and the correction for many comparisons.
+//! the beta and the binomial distribution, and the correction for many comparisons.
 //!
 //! No function gives back a NaN, and none depends on the order of its input.
 
+mod beta;
 mod interval;
 mod least_squares;
 mod multiple;
@@ -13,6 +14,7 @@ mod robust;
 #[cfg(test)]
 mod tests;
 
+pub use beta::{beta_below, binomial_at_least, ln_gamma, t_two_tails};
 pub use interval::Interval;
 pub use least_squares::{least_squares, least_squares_bounded};
 pub use multiple::benjamini_hochberg;

@@ -193,3 +193,32 @@ proptest! {
         xs.clear();
     }
 }
+
+proptest! {
+    #[test]
+    fn binomial_tails_are_sums_and_t_tails_invert_quantiles(
+        n in 1u64..200, share in 0.0f64..1.0, p in 0.01f64..0.99, alpha in 0.01f64..0.5, degrees in 2.0f64..200.0,
+    ) {
+        let k = (share * n as f64) as u64;
+        let want: f64 = (k..=n).map(|k| binomial(k, n, p)).sum();
+        let got = binomial_at_least(k as f64, n as f64, p);
+        prop_assert!((got - want).abs() < 1e-9, "{got} {want}");
+        let back = t_two_tails(t_quantile(1.0 - alpha / 2.0, degrees), degrees);
+        prop_assert!((back / alpha - 1.0).abs() < 0.01, "{back} {alpha}");
+    }
+}
+
+#[test]
+fn tails_of_many_trials_are_those_of_the_normal_distribution() {
+    for z in [-3.0, -1.0, 0.0, 1.0, 3.0] {
+        let n: f64 = 1e8;
+        let got = binomial_at_least(n / 2.0 + z * n.sqrt() / 2.0 + 0.5, n, 0.5);
+        assert!((got / normal_tail(z) - 1.0).abs() < 1e-3, "{z} {got}");
+    }
+    for x in [f64::NAN, f64::INFINITY, -1.0, 0.0] {
+        assert!(
+            !beta_below(x, x, x).is_nan() && !ln_gamma(x).is_nan() && !t_two_tails(x, x).is_nan()
+        );
+    }
+    assert!((ln_gamma(0.5).exp().powi(2) - std::f64::consts::PI).abs() < 1e-12);
+}

@@ -1,5 +1,7 @@
 //! From a linked forest to nodes in pre-order.
 
+use std::sync::Arc;
+
 use super::link::Forest;
 use super::{CallChain, Node, SpanKind, SpanRecord, SpanStatus};
 
@@ -126,8 +128,8 @@ fn synthetic(span_id: headrope_model::SpanId, (from, to): (i64, i64)) -> Node {
         span_id,
         kind: SpanKind::Unspecified,
         status: SpanStatus::Unset,
-        service: String::new(),
-        name: String::new(),
+        service: Arc::default(),
+        name: Arc::default(),
         start_ns: from,
         duration_ns: to - from,
         skew_ns: 0,

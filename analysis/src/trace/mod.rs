@@ -12,6 +12,8 @@ mod skew;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use headrope_model::SpanId;
 
 pub use emit::Children;
@@ -113,12 +115,12 @@ pub struct SpanRecord {
     /// Status.
     pub status: SpanStatus,
     /// `service.name`.
-    pub service: String,
+    pub service: Arc<str>,
     /// Whose clock took the times: `host.id`, `host.name` or the like. Empty if unknown; then spans
     /// of one service are taken to share a clock and those of different services not to.
-    pub host: String,
+    pub host: Arc<str>,
     /// Span name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Start, Unix nanoseconds; a time before 1970 is taken as 1970.
     pub start_ns: i64,
     /// Duration in nanoseconds; a negative one is taken as zero.
@@ -140,9 +142,9 @@ pub struct Node {
     /// Status.
     pub status: SpanStatus,
     /// `service.name`; empty for a synthetic node.
-    pub service: String,
+    pub service: Arc<str>,
     /// Span name; empty for a synthetic node.
-    pub name: String,
+    pub name: Arc<str>,
     /// Start after repair, Unix nanoseconds. The recorded start is `start_ns - skew_ns`.
     pub start_ns: i64,
     /// Duration in nanoseconds, never negative.

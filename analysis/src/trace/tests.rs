@@ -17,7 +17,7 @@ fn span(n: u64, parent: u64, start: i64, duration: i64) -> SpanRecord {
         status: SpanStatus::Unset,
         service: "a".into(),
         host: "a".into(),
-        name: format!("op{n}"),
+        name: format!("op{n}").into(),
         start_ns: start,
         duration_ns: duration,
         source: n as usize,
@@ -251,10 +251,10 @@ fn one_host_is_one_clock_and_an_unknown_host_one_service() {
     assert_eq!((shared.skewed, shared.nodes[1].is_async), (0, true));
     let unknown = |service: &str| SpanRecord {
         service: service.into(),
-        host: String::new(),
+        host: "".into(),
         ..span(2, 1, 1_500, 10)
     };
-    let root = SpanRecord { host: String::new(), ..span(1, 0, 1_000, 100) };
+    let root = SpanRecord { host: "".into(), ..span(1, 0, 1_000, 100) };
     assert_eq!(assemble(vec![root.clone(), unknown("a")]).skewed, 0);
     assert_eq!(assemble(vec![root, unknown("b")]).skewed, 1);
 }

@@ -1,10 +1,18 @@
 //! Typed answers: plain data, serialised as the REST API documents it. Times are RFC 3339 text with
 //! nanoseconds; durations are whole nanoseconds; a share or a rate is a double.
 
+pub mod anomaly;
+pub mod capacity;
+pub mod change;
+pub mod coverage;
+pub mod difference;
 pub mod latency;
 pub mod log;
+pub mod map;
+pub mod pattern;
 pub mod service;
 pub mod trace;
+pub mod verdict;
 
 use serde::{Serialize, Serializer};
 

@@ -122,6 +122,59 @@ pub struct PathPart {
     pub to_ns: i64,
 }
 
+/// What a request waited for, one stretch after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CriticalPath {
+    /// Trace id.
+    pub trace_id: String,
+    /// Sum of the stretches: the duration of the request.
+    pub duration_ns: i64,
+    /// Stretches in the order of time; each begins where the one before it ends.
+    pub path: Vec<PathStretch>,
+    /// Whether spans were left out of the answer, and with them stretches.
+    pub truncated: bool,
+}
+
+/// A stretch of a critical path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PathStretch {
+    /// Whose own work it is.
+    pub span_id: String,
+    /// Its service.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// Begin, nanoseconds after the trace's.
+    pub from_ns: i64,
+    /// End, nanoseconds after the trace's begin.
+    pub to_ns: i64,
+}
+
+impl Trace {
+    /// The critical path of the trace's request, as far as its spans are in this answer.
+    #[must_use]
+    pub fn critical_path(&self) -> CriticalPath {
+        let stretches = |span: &TraceSpan| {
+            let stretch = |part: &PathPart| PathStretch {
+                span_id: span.span_id.clone(),
+                service: span.service.clone(),
+                name: span.name.clone(),
+                from_ns: part.from_ns,
+                to_ns: part.to_ns,
+            };
+            span.critical.iter().map(stretch).collect::<Vec<_>>()
+        };
+        let mut path: Vec<PathStretch> = self.spans.iter().flat_map(stretches).collect();
+        path.sort_by_key(|stretch| stretch.from_ns);
+        CriticalPath {
+            trace_id: self.trace_id.clone(),
+            duration_ns: path.iter().map(|stretch| stretch.to_ns - stretch.from_ns).sum(),
+            path,
+            truncated: usize::try_from(self.span_count).is_ok_and(|all| all > self.spans.len()),
+        }
+    }
+}
+
 /// A span in the call chain, in pre-order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TraceSpan {

@@ -117,6 +117,22 @@ impl Args {
         }
     }
 
+    /// `reference_from` and `reference_to`, which go together.
+    pub(super) fn reference(&mut self) -> Result<Option<TimeRange>, Problem> {
+        let now = now_ns();
+        let ends = (self.time("reference_from", now)?, self.time("reference_to", now)?);
+        let (from, to) = match ends {
+            (None, None) => return Ok(None),
+            (Some(from), Some(to)) => (from, to),
+            _ => {
+                let both = "give reference_from and reference_to, or neither of them";
+                return Err(Problem::invalid(both));
+            }
+        };
+        let swapped = || Problem::invalid("reference_from is later than reference_to; swap them");
+        TimeRange::new(from, to).map(Some).ok_or_else(swapped)
+    }
+
     fn time(&mut self, name: &'static str, now: i64) -> Result<Option<i64>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         moment::parse(&text, now)

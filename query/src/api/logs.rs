@@ -14,7 +14,10 @@ use crate::answer::log::{LogPage, LogQuery, LogVolume};
 const SEVERITIES: [(&str, i32); 6] =
     [("trace", 1), ("debug", 5), ("info", 9), ("warn", 13), ("error", 17), ("fatal", 21)];
 
-fn severity(text: &str) -> Option<i32> {
+/// What [`severity`] takes.
+pub(super) const SEVERITY: &str = "trace, debug, info, warn, error, fatal or a number from 1 to 24";
+
+pub(super) fn severity(text: &str) -> Option<i32> {
     let named = SEVERITIES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
     let number = || text.parse().ok().filter(|n| (1..=24).contains(n));
     named.map(|(_, number)| *number).or_else(number)
@@ -22,12 +25,11 @@ fn severity(text: &str) -> Option<i32> {
 
 /// The parameters all three share, apart from the range.
 fn query(args: &mut Args) -> Result<LogQuery, Problem> {
-    let what = "trace, debug, info, warn, error, fatal or a number from 1 to 24";
     Ok(LogQuery {
         range: TimeRange::ALL,
         text: args.text("q")?,
         service: args.text("service")?,
-        min_severity: args.parsed("severity", what, severity)?,
+        min_severity: args.parsed("severity", SEVERITY, severity)?,
         trace_id: None,
         span_id: args.parsed("span_id", "16 hex digits, not all zero", |t| t.parse().ok())?,
         limit: 100,

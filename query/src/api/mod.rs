@@ -1,14 +1,22 @@
 //! REST under `/api/v1`, documented by `openapi.json` beside this file.
 //!
 //! Reading order: `router` (the routes), `args` (parameters of a request), `problem` (errors),
-//! `services`, `traces`, `logs`, `sql` (the handlers).
+//! `services`, `map`, `traces`, `logs`, `patterns`, `differences`, `changes`, `anomalies`, `verdict`, `capacity`, `sql` (the
+//! handlers).
 
+mod anomalies;
 mod args;
+mod capacity;
+mod changes;
+mod differences;
 mod logs;
+mod map;
+mod patterns;
 mod problem;
 mod services;
 mod sql;
 mod traces;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +49,7 @@ impl Default for ApiConfig {
 }
 
 /// Every route with its methods, as the OpenAPI description names them.
-pub const ROUTES: [(&str, &str); 17] = [
+pub const ROUTES: [(&str, &str); 29] = [
     ("get", "/api/openapi.json"),
     ("post", "/api/v1/sql"),
     ("get", "/api/v1/overview"),
@@ -52,13 +60,25 @@ pub const ROUTES: [(&str, &str); 17] = [
     ("get", "/api/v1/services/{name}/latency"),
     ("get", "/api/v1/services/{name}/resources"),
     ("get", "/api/v1/services/{name}/series"),
+    ("get", "/api/v1/coverage"),
+    ("get", "/api/v1/map"),
     ("get", "/api/v1/operations"),
     ("get", "/api/v1/topn"),
+    ("get", "/api/v1/verdict"),
+    ("get", "/api/v1/capacity"),
+    ("get", "/api/v1/capacity/what-if"),
     ("get", "/api/v1/traces"),
     ("get", "/api/v1/traces/{id}"),
+    ("get", "/api/v1/traces/{id}/critical-path"),
     ("get", "/api/v1/traces/{id}/logs"),
     ("get", "/api/v1/logs"),
     ("get", "/api/v1/logs/volume"),
+    ("get", "/api/v1/logs/patterns"),
+    ("get", "/api/v1/errors"),
+    ("get", "/api/v1/differences"),
+    ("get", "/api/v1/changes"),
+    ("post", "/api/v1/changes"),
+    ("get", "/api/v1/anomalies"),
 ];
 
 /// The API as a router without a state of its own. Every path under `/api/v1` is answered, unknown
@@ -75,13 +95,24 @@ pub fn router(queries: Queries, config: ApiConfig) -> Router {
         .route("/api/v1/services/{name}/latency", get(services::latency))
         .route("/api/v1/services/{name}/resources", get(services::resources))
         .route("/api/v1/services/{name}/series", get(services::series))
+        .route("/api/v1/coverage", get(map::coverage))
+        .route("/api/v1/map", get(map::map))
         .route("/api/v1/operations", get(services::operations))
         .route("/api/v1/topn", get(services::topn))
+        .route("/api/v1/verdict", get(verdict::verdict))
+        .route("/api/v1/capacity", get(capacity::capacity))
+        .route("/api/v1/capacity/what-if", get(capacity::what_if))
         .route("/api/v1/traces", get(traces::search))
         .route("/api/v1/traces/{id}", get(traces::trace))
+        .route("/api/v1/traces/{id}/critical-path", get(traces::critical_path))
         .route("/api/v1/traces/{id}/logs", get(logs::of_trace))
         .route("/api/v1/logs", get(logs::search))
         .route("/api/v1/logs/volume", get(logs::volume))
+        .route("/api/v1/logs/patterns", get(patterns::patterns))
+        .route("/api/v1/errors", get(patterns::errors))
+        .route("/api/v1/differences", get(differences::differences))
+        .route("/api/v1/changes", get(changes::changes).post(changes::record))
+        .route("/api/v1/anomalies", get(anomalies::anomalies))
         .route("/api/v1/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(config.max_body_bytes))

@@ -125,16 +125,57 @@ async fn ask(api: &Router, template: &str, uri: &str) -> Value {
     answer.body
 }
 
+fn percent(text: &str) -> String {
+    text.bytes().map(|b| format!("%{b:02X}")).collect()
+}
+
+/// Questions that compare a window with a reference.
+fn comparisons(service: &str, range: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("/api/v1/verdict", format!("/api/v1/verdict?{range}")),
+        (
+            "/api/v1/verdict",
+            format!("/api/v1/verdict?service={service}&reference_from=0&reference_to=1&{range}"),
+        ),
+        ("/api/v1/logs/patterns", format!("/api/v1/logs/patterns?severity=info&{range}")),
+        (
+            "/api/v1/logs/patterns",
+            format!("/api/v1/logs/patterns?limit=3&service={service}&{range}"),
+        ),
+        ("/api/v1/errors", format!("/api/v1/errors?{range}")),
+        ("/api/v1/differences", format!("/api/v1/differences?{range}")),
+        (
+            "/api/v1/differences",
+            format!("/api/v1/differences?focus=failed&service={service}&{range}"),
+        ),
+        ("/api/v1/changes", format!("/api/v1/changes?{range}")),
+        ("/api/v1/anomalies", format!("/api/v1/anomalies?{range}")),
+    ]
+}
+
+/// Questions of a service and a range.
+fn of_range(service: &str, range: &str) -> [(&'static str, String); 8] {
+    let (capacity, what_if) = ("/api/v1/capacity", "/api/v1/capacity/what-if");
+    [
+        (capacity, format!("{capacity}?{range}")),
+        (capacity, format!("{capacity}?service={service}&{range}")),
+        (what_if, format!("{what_if}?factor=2&{range}")),
+        ("/api/v1/map", format!("/api/v1/map?{range}")),
+        ("/api/v1/coverage", format!("/api/v1/coverage?{range}")),
+        ("/api/v1/operations", format!("/api/v1/operations?spans=all&{range}")),
+        ("/api/v1/logs", format!("/api/v1/logs?severity=info&{range}")),
+        ("/api/v1/logs/volume", format!("/api/v1/logs/volume?{range}")),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_as_described() {
     let data = seeded(Placed::Mixed).await;
     let (api, range) = (api(&data), range(&data));
     let service = data.oracle.top_services(By::Calls, Kinds::All, 1).remove(0).service;
     let operation = data.oracle.top_operations(By::Calls, Kinds::All, 1).remove(0).operation;
-    let operation: String =
-        operation.bytes().map(|b| format!("%{b:02X}")).collect::<Vec<_>>().concat();
-    let id = data.oracle.sample_traces(1, 2)[0];
-    let mut covered = vec!["/api/v1/sql"];
+    let operation = percent(&operation);
+    let (id, mut covered) = (data.oracle.sample_traces(1, 2)[0], vec!["/api/v1/sql"]);
     for (template, uri) in [
         ("/api/openapi.json", "/api/openapi.json".to_owned()),
         ("/api/v1/overview", format!("/api/v1/overview?{range}")),
@@ -161,7 +202,6 @@ async fn answers_are_as_described() {
             format!("/api/v1/services/{service}/resources?{range}"),
         ),
         ("/api/v1/services/{name}/series", format!("/api/v1/services/{service}/series?{range}")),
-        ("/api/v1/operations", format!("/api/v1/operations?spans=all&{range}")),
         ("/api/v1/topn", format!("/api/v1/topn?{range}")),
         (
             "/api/v1/topn",
@@ -178,10 +218,13 @@ async fn answers_are_as_described() {
         ),
         ("/api/v1/traces/{id}", format!("/api/v1/traces/{id}")),
         ("/api/v1/traces/{id}", format!("/api/v1/traces/{id}?limit=2")),
+        ("/api/v1/traces/{id}/critical-path", format!("/api/v1/traces/{id}/critical-path")),
         ("/api/v1/traces/{id}/logs", format!("/api/v1/traces/{id}/logs")),
-        ("/api/v1/logs", format!("/api/v1/logs?severity=info&{range}")),
-        ("/api/v1/logs/volume", format!("/api/v1/logs/volume?{range}")),
-    ] {
+    ]
+    .into_iter()
+    .chain(comparisons(&service, &range))
+    .chain(of_range(&service, &range))
+    {
         let body = ask(&api, template, &uri).await;
         let empty =
             body.as_object().unwrap().values().all(|v| v.as_array().is_some_and(Vec::is_empty));
@@ -230,6 +273,9 @@ async fn mistakes_are_problems() {
         ("/api/v1/services?from=2&to=1".to_owned(), 400),
         ("/api/v1/services?from=1&from=2".to_owned(), 400),
         ("/api/v1/topn?by=magic".to_owned(), 400),
+        ("/api/v1/capacity/what-if".to_owned(), 400),
+        ("/api/v1/capacity/what-if?factor=0".to_owned(), 400),
+        ("/api/v1/capacity/what-if?factor=2&operation=nothing".to_owned(), 404),
         ("/api/v1/topn?limit=0".to_owned(), 400),
         ("/api/v1/topn?limit=1001".to_owned(), 400),
         ("/api/v1/traces?min_duration=-1".to_owned(), 400),
@@ -247,6 +293,11 @@ async fn mistakes_are_problems() {
         ("/api/v1/logs?trace_id=1".to_owned(), 400),
         ("/api/v1/nothing/here".to_owned(), 404),
         ("/api/v1/sql".to_owned(), 405),
+        ("/api/v1/logs/patterns?severity=loud".to_owned(), 400),
+        ("/api/v1/errors?reference_from=1".to_owned(), 400),
+        ("/api/v1/differences?focus=odd".to_owned(), 400),
+        ("/api/v1/differences?focus=failed&min_duration=1s".to_owned(), 400),
+        ("/api/v1/anomalies?from=0&to=now".to_owned(), 400),
     ] {
         let answer = get(&api, &uri).await;
         assert_eq!(answer.status.as_u16(), status, "{uri}: {}", answer.body);
@@ -266,6 +317,45 @@ async fn mistakes_are_problems() {
     let request = Request::post("/api/v1/sql").header("accept", "image/png");
     let answer = send(&api, request.body(Body::from("{\"query\": \"SELECT 1\"}")).unwrap()).await;
     assert_eq!(answer.status, StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_are_recorded_or_refused() {
+    let data = seeded(Placed::Live).await;
+    let api = api(&data);
+    let root = description();
+    let record = |body: String| {
+        let request = Request::post("/api/v1/changes").header("content-type", "application/json");
+        send(&api, request.body(Body::from(body)).unwrap())
+    };
+    let told = json!({"kind": "deployment", "service": "cart", "version": "9.9", "text": "rolled out",
+        "time": data.range.from().to_string(), "link": "https://example.com/9"});
+    let answer = record(told.to_string()).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+    check(&root, schema_of(&root, "post", "/api/v1/changes", "201"), &answer.body, "changes");
+    let found = ask(&api, "/api/v1/changes", &format!("/api/v1/changes?{}", range(&data))).await;
+    assert_eq!(found["changes"][0], answer.body);
+    for (name, value) in [
+        ("kind", json!("party")),
+        ("link", json!("javascript:alert(1)")),
+        ("time", json!("yesterday")),
+        ("time", json!("-5")),
+        ("service", json!("")),
+        ("version", json!("x".repeat(2000))),
+        ("text", json!("x".repeat(20_000))),
+        ("colour", json!("red")),
+    ] {
+        let mut wrong = told.clone();
+        wrong[name] = value;
+        let answer = record(wrong.to_string()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}: {}", answer.body);
+        assert_eq!(answer.media, "application/problem+json");
+    }
+    assert_eq!(record("x".repeat(2 << 20)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    // A form of another site's page.
+    let form = Request::post("/api/v1/changes").header("content-type", "text/plain");
+    let answer = send(&api, form.body(Body::from(told.to_string())).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::args::{Args, parse_tag};
 use super::problem::Problem;
 use crate::Queries;
-use crate::answer::trace::{Trace, TracePage, TraceQuery};
+use crate::answer::trace::{CriticalPath, Trace, TracePage, TraceQuery};
 
 /// Spans of a trace in one answer unless the request says otherwise.
 const SPANS: usize = 10_000;
@@ -79,4 +79,14 @@ pub(super) async fn trace(
     let spans = args.limit_to(SPANS, MAX_SPANS)?;
     args.end()?;
     Ok(Json(queries.trace(id, spans).await?))
+}
+
+pub(super) async fn critical_path(
+    State(queries): State<Queries>,
+    Path(id): Path<String>,
+    args: Args,
+) -> Result<Json<CriticalPath>, Problem> {
+    let id = trace_id(&id)?;
+    args.end()?;
+    Ok(Json(queries.trace(id, MAX_SPANS).await?.critical_path()))
 }

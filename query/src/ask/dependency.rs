@@ -22,6 +22,8 @@ const ADDRESS: &str = "CASE WHEN server_address IS NULL THEN network_peer_addres
      WHEN server_port IS NULL THEN server_address \
      ELSE server_address || ':' || CAST(server_port AS VARCHAR) END";
 
+/// The peer of a client or producer span. `ask::chains` says the same of spans as they are stored, with the address of a
+/// peer that has a name, too.
 fn peer() -> String {
     format!(
         "CASE WHEN db_system_name IS NOT NULL THEN \

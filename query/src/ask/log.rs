@@ -17,14 +17,24 @@ use super::{bounded, in_range, limit, text};
 use crate::answer::Time;
 use crate::answer::log::{LogPage, LogQuery, LogRow, LogVolume};
 use crate::column::{Columns, count, int0};
-use crate::engine::{Chosen, Due, Line, Lines, Params, Read, Session, Wanted};
+use crate::engine::{Due, Line, Lines, Part, Read, Session, Wanted};
 use crate::error::QueryError;
 
 /// About this many steps of the volume.
 const STEPS: usize = 60;
-/// Columns of a record.
-const COLUMNS: &str = "time, service_name, severity_number, severity_text, body, event_name, \
-     trace_id, span_id, attributes, resource";
+/// Columns of a record, its body last.
+const COLUMNS: [&str; 10] = [
+    "time",
+    "service_name",
+    "severity_number",
+    "severity_text",
+    "event_name",
+    "trace_id",
+    "span_id",
+    "attributes",
+    "resource",
+    "body",
+];
 /// Severity number from which a record is a warning (OTLP).
 const WARN: i32 = 13;
 /// Severity number from which a record is an error (OTLP).
@@ -203,35 +213,51 @@ async fn fetch(session: &Session, lines: &[Line]) -> Result<Vec<LogRow>, QueryEr
     if lines.is_empty() {
         return Ok(Vec::new());
     }
-    let mut by_source: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    let mut by_source: BTreeMap<usize, Vec<&Line>> = BTreeMap::new();
     for line in lines {
-        by_source.entry(line.source).or_default().push(line.row);
+        by_source.entry(line.source).or_default().push(line);
     }
     let segments = session.snapshot().segments(DataSet::Logs);
-    let live = session.snapshot().live(DataSet::Logs);
-    let mut chosen = Chosen::default();
-    for (source, rows) in by_source {
+    let all_live = session.snapshot().live(DataSet::Logs);
+    let each = session.machine().config.partitions.div_ceil(by_source.len().max(1));
+    let (mut parts, mut bodies, mut live) = (Vec::new(), Vec::new(), Vec::new());
+    for (source, mut lines) in by_source {
+        lines.sort_unstable_by_key(|line| line.row);
+        let rows: Vec<u32> = lines.iter().map(|line| line.row).collect();
         if let Some(segment) = segments.get(source) {
-            chosen.files.push((Arc::clone(segment), rows.into_iter().collect()));
-        } else if let Some(batch) = live.get(source - segments.len()) {
-            let rows = UInt32Array::from(rows);
-            let rows = take_record_batch(&batch.batch, &rows);
-            chosen.live.push(rows.map_err(|e| QueryError::Engine(e.to_string()))?);
+            let part = Part { segment: Arc::clone(segment), rows };
+            parts.extend(part.split(each));
+            bodies.extend(lines.into_iter().map(|line| line.body.as_deref()));
+        } else if let Some(batch) = all_live.get(source - segments.len()) {
+            let rows = take_record_batch(&batch.batch, &UInt32Array::from(rows));
+            live.push(rows.map_err(|e| QueryError::Engine(e.to_string()))?);
         }
     }
-    let session = session.choosing(chosen);
+    let known = bodies.iter().all(Option::is_some);
+    let columns =
+        if known { COLUMNS.split_last().map_or(&[][..], |(_, others)| others) } else { &COLUMNS };
     let mut found = Vec::with_capacity(lines.len());
-    for batch in session.rows(&format!("SELECT {COLUMNS} FROM logs"), Params::new()).await? {
+    for batch in session.rows_of(parts, columns).await?.iter().flatten() {
+        found.extend(rows(batch)?);
+    }
+    if known {
+        for (row, body) in found.iter_mut().zip(bodies) {
+            row.body = body.unwrap_or_default().to_owned();
+        }
+    }
+    for batch in session.live_rows(DataSet::Logs, live, &COLUMNS).await? {
         found.extend(rows(&batch)?);
     }
     Ok(found)
 }
 
+/// The records of a batch; without bodies if it has none.
 fn rows(batch: &RecordBatch) -> Result<Vec<LogRow>, QueryError> {
     let columns = Columns(batch);
     let (times, severity) = (columns.ints("time")?, columns.ints("severity_number")?);
     let (services, texts) = (columns.texts("service_name")?, columns.texts("severity_text")?);
-    let (bodies, events) = (columns.texts("body")?, columns.texts("event_name")?);
+    let bodies = batch.column_by_name("body").map(|_| columns.texts("body")).transpose()?;
+    let events = columns.texts("event_name")?;
     let (traces, spans) = (columns.texts("trace_id")?, columns.texts("span_id")?);
     let attributes = Maps::of(columns.array("attributes")?)?;
     let resources = columns.texts("resource")?;
@@ -242,7 +268,7 @@ fn rows(batch: &RecordBatch) -> Result<Vec<LogRow>, QueryError> {
             service: services.owned(row),
             severity_number: number,
             severity_text: texts.get(row).unwrap_or_else(|| short_name(number)).to_owned(),
-            body: bodies.owned(row),
+            body: bodies.as_ref().map(|bodies| bodies.owned(row)).unwrap_or_default(),
             event_name: events.get(row).map(str::to_owned),
             trace_id: traces.get(row).map(str::to_owned),
             span_id: spans.get(row).map(str::to_owned),
@@ -254,7 +280,7 @@ fn rows(batch: &RecordBatch) -> Result<Vec<LogRow>, QueryError> {
 }
 
 /// Short name of an OTLP severity number.
-const fn short_name(number: i32) -> &'static str {
+pub(super) const fn short_name(number: i32) -> &'static str {
     match number {
         1..=4 => "TRACE",
         5..=8 => "DEBUG",

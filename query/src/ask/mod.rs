@@ -1,15 +1,26 @@
 //! How each typed answer is found: SQL over the session's snapshot, folded into plain data.
 //!
 //! Reading order: `measure` (what every group of spans is measured by), `top`, `service`, `latency`,
-//! `overview`, `dependency`, `resource`; `trace` and `span` (one trace); `cursor` (how a
-//! list is paged), `search`, `log`.
+//! `overview`, `dependency`, `resource`; `chains` (call chains of a window); `trace` and `span` (one trace); `cursor` (how a
+//! list is paged), `search`, `log`; `pattern` (what logs say), `error`, `difference`, `change`, `anomaly`; `entity` (whose metrics
+//! are whose), `coverage`, `map`, `verdict`, `capacity`.
 
+pub(crate) mod anomaly;
+pub(crate) mod capacity;
+mod chains;
+pub(crate) mod change;
+pub(crate) mod coverage;
 pub(crate) mod cursor;
 pub(crate) mod dependency;
+pub(crate) mod difference;
+mod entity;
+pub(crate) mod error;
 pub(crate) mod latency;
 pub(crate) mod log;
+pub(crate) mod map;
 mod measure;
 pub(crate) mod overview;
+pub(crate) mod pattern;
 pub(crate) mod resource;
 pub(crate) mod search;
 pub(crate) mod service;
@@ -17,11 +28,13 @@ mod span;
 mod summary;
 pub(crate) mod top;
 pub(crate) mod trace;
+pub(crate) mod verdict;
 
 #[cfg(test)]
 mod tests;
 
 use datafusion::common::ScalarValue;
+use headrope_model::time::NANOS_PER_MINUTE;
 use headrope_model::{DataSet, TimeRange};
 use headrope_storage::Snapshot;
 
@@ -35,6 +48,20 @@ const IN_RANGE: &str = "start_time >= $from AND start_time < $to";
 
 /// Most rows of a list.
 pub(crate) const MAX_LIMIT: usize = 1000;
+
+/// Shortest reference that is chosen without being asked for.
+const REFERENCE_NS: i64 = 10 * NANOS_PER_MINUTE;
+
+/// What a window is compared with, and who chose it: `asked`, or `before` for the time just before the
+/// window, as long as it and ten minutes at least.
+fn reference_of(asked: Option<TimeRange>, window: TimeRange) -> (TimeRange, &'static str) {
+    let length = window.duration_ns().max(REFERENCE_NS);
+    let before = TimeRange::new(window.from().saturating_sub(length), window.from());
+    match asked {
+        Some(reference) => (reference, "asked"),
+        None => (before.unwrap_or(window), "before"),
+    }
+}
 
 /// The parameters of [`IN_RANGE`].
 fn in_range(range: TimeRange) -> Params {

@@ -45,6 +45,15 @@ impl Maps {
         })
     }
 
+    /// Calls `each` with key and canonical value of the attributes of a row.
+    pub(super) fn each(&self, row: usize, mut each: impl FnMut(&str, &str)) {
+        if let (Some(from), Some(to)) = (self.offsets.get(row), self.offsets.get(row + 1)) {
+            for at in usize::try_from(*from).unwrap_or(0)..usize::try_from(*to).unwrap_or(0) {
+                each(self.keys.text(at), self.values.get(at).unwrap_or("null"));
+            }
+        }
+    }
+
     /// The attributes of a row as an object; of repeated keys the first counts.
     pub(super) fn object(&self, row: usize) -> Value {
         let mut object = Map::new();
@@ -60,13 +69,13 @@ impl Maps {
 }
 
 /// A list of structs of a batch.
-struct Structs {
+pub(super) struct Structs {
     list: ListArray,
     items: StructArray,
 }
 
 impl Structs {
-    fn of(columns: &Columns<'_>, name: &str) -> Result<Self, QueryError> {
+    pub(super) fn of(columns: &Columns<'_>, name: &str) -> Result<Self, QueryError> {
         let array = columns.array(name)?;
         let list = array.as_list_opt::<i32>();
         let items = list.and_then(|l| l.values().as_struct_opt());
@@ -76,7 +85,7 @@ impl Structs {
         }
     }
 
-    fn range(&self, row: usize) -> std::ops::Range<usize> {
+    pub(super) fn range(&self, row: usize) -> std::ops::Range<usize> {
         let offsets = self.list.value_offsets();
         match (offsets.get(row), offsets.get(row + 1)) {
             (Some(from), Some(to)) if self.list.is_valid(row) => {
@@ -86,7 +95,7 @@ impl Structs {
         }
     }
 
-    fn texts(&self, name: &str) -> Result<Texts, QueryError> {
+    pub(super) fn texts(&self, name: &str) -> Result<Texts, QueryError> {
         Texts::of(self.column(name)?).map_err(|e| QueryError::Engine(format!("{name}: {e}")))
     }
 
@@ -95,7 +104,7 @@ impl Structs {
         self.items.column_by_name(name).ok_or_else(missing)
     }
 
-    fn ints(&self, name: &str) -> Result<Vec<i64>, QueryError> {
+    pub(super) fn ints(&self, name: &str) -> Result<Vec<i64>, QueryError> {
         let ints = cast(self.column(name)?, &DataType::Int64)
             .map_err(|e| QueryError::Engine(format!("{name}: {e}")))?;
         Ok(ints.as_primitive::<Int64Type>().values().to_vec())

@@ -1,7 +1,12 @@
 //! The typed answers against the oracle, wherever the rows are.
 
+mod capacity;
+mod coverage;
+mod find;
 mod jaeger;
 mod logs;
+mod map;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 

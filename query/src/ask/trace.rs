@@ -162,9 +162,9 @@ fn shapes(columns: &Columns<'_>) -> Result<Vec<SpanRecord>, QueryError> {
             parent_span_id: id(&parents, row),
             kind: SpanKind::from_name(kinds.text(row)),
             status: SpanStatus::from_name(status.text(row)),
-            service: services.owned(row),
-            host: host_ids.get(row).or_else(|| hosts.get(row)).unwrap_or_default().to_owned(),
-            name: names.owned(row),
+            service: services.text(row).into(),
+            host: host_ids.get(row).or_else(|| hosts.get(row)).unwrap_or_default().into(),
+            name: names.text(row).into(),
             start_ns: int0(&starts, row),
             duration_ns: int0(&durations, row),
             source: 0,
@@ -197,8 +197,8 @@ fn spans(
             depth: 0,
             descendants: 0,
             orphan: false,
-            service: shape.service.clone(),
-            name: shape.name.clone(),
+            service: shape.service.to_string(),
+            name: shape.name.to_string(),
             kind: kinds.owned(row),
             status_code: status.owned(row),
             status_message: messages.owned(row),
@@ -313,7 +313,7 @@ fn by_service(chain: &CallChain, on_path: &[i64]) -> Vec<ServiceTime> {
     for at in received(chain) {
         let Some(node) = chain.nodes.get(at) else { continue };
         let entry = services.entry(&node.service).or_insert_with(|| ServiceTime {
-            service: node.service.clone(),
+            service: node.service.to_string(),
             spans: 0,
             errors: 0,
             self_ns: 0,

@@ -3,7 +3,7 @@
 //! What is asked of the map becomes an expression over the columns of the file at hand: one attribute
 //! reads the one to three columns that can hold it, and only who asks for the whole map gets it put
 //! together. An attribute that no row of the file has is a constant null, so that its file may be
-//! skipped. Columns that a file keeps as two are put together likewise (see [`super::pairs`]).
+//! skipped. Columns that a file keeps as others are put together likewise (see [`super::joined`]).
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -26,7 +26,7 @@ use datafusion::physical_expr_adapter::{
 use headrope_model::{DataSet, schema};
 use headrope_storage::dense::{self, Find, Layout, WHOLE};
 
-use super::pairs::Pairs;
+use super::joined::JoinedColumns;
 use crate::function::attr::{Attr, Output};
 use crate::function::tag::HasTag;
 
@@ -44,13 +44,13 @@ impl PhysicalExprAdapterFactory for Adapters {
         physical: SchemaRef,
     ) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let layout = Layout::of(&physical, dense::promoted(self.data_set));
-        let pairs = Pairs::of(&physical, &logical);
+        let joined = JoinedColumns::of(&physical, &logical);
         let general = DefaultPhysicalExprAdapter::new(logical, Arc::clone(&physical));
         let Some(layout) = layout else { return Ok(Arc::new(general)) };
         let metadata = physical.metadata();
         let rest_keys = dense::rest_keys(|name| metadata.get(name).map(String::as_str));
         let config = Arc::clone(&self.config);
-        Ok(Arc::new(Adapter { general, layout, pairs, rest_keys, physical, config }))
+        Ok(Arc::new(Adapter { general, layout, joined, rest_keys, physical, config }))
     }
 }
 
@@ -59,7 +59,7 @@ impl PhysicalExprAdapterFactory for Adapters {
 struct Adapter {
     general: DefaultPhysicalExprAdapter,
     layout: Layout,
-    pairs: Pairs,
+    joined: JoinedColumns,
     /// Every key of the file's rest, if that is known.
     rest_keys: Option<BTreeSet<String>>,
     physical: SchemaRef,
@@ -79,7 +79,7 @@ impl PhysicalExprAdapter for Adapter {
             let Some(column) = expr.downcast_ref::<Column>() else {
                 return Ok(Transformed::no(expr));
             };
-            let found = match self.pairs.expr(column.name(), &self.config) {
+            let found = match self.joined.expr(column.name(), &self.config) {
                 _ if column.name() == WHOLE => self.whole(),
                 Some(pair) => pair,
                 None => self.general.rewrite(expr)?,

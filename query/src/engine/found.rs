@@ -13,13 +13,11 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::collect;
-use headrope_model::{DataSet, TraceId, schema};
+use headrope_model::{DataSet, TraceId};
 use headrope_storage::{LiveBatch, Segment, Snapshot};
 use tokio::task::JoinSet;
 
-use super::rows;
-use super::scan::Scan;
+use super::rows::{self, Part};
 use crate::segment::{
     Extent, Footer, Footers, Page, Positioned, each_batch, pages_of_extent, pages_of_ids,
     rows_of_ids,
@@ -28,8 +26,6 @@ use crate::segment::{
 /// What the parts of a trace say of it.
 const PART: [&str; 4] = ["start_time", "end_time", "span_count", "service_names"];
 
-/// Fewest rows that are worth a task: opening all columns costs as much as reading some rows.
-const PART_ROWS: usize = 8;
 /// Fewest pages of ids that are worth a task.
 const PART_PAGES: usize = 4;
 
@@ -137,9 +133,7 @@ pub(crate) async fn spans(
     columns: &[&str],
     context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>> {
-    let options = context.session_config();
-    let asked: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
-    let parts = options.target_partitions().max(1);
+    let parts = context.session_config().target_partitions().max(1);
     let (of, over, about) = (Arc::clone(footers), Arc::clone(snapshot), extent.clone());
     let listed = tokio::task::spawn_blocking(move || places(&of, &over, &about, parts)).await;
     let mut searches = JoinSet::new();
@@ -155,55 +149,12 @@ pub(crate) async fn spans(
     let live = live.filter(|l| l.min_time <= extent.to && l.max_time >= extent.from);
     let live: Vec<RecordBatch> =
         live.filter_map(|l| live_rows(l, &ids).transpose()).collect::<Result<_>>()?;
-    let mut readers = JoinSet::new();
     let each = parts.div_ceil(found.len().max(1));
-    for part in found.into_iter().flat_map(|part| part.split(each)) {
-        let (of, asked) = (Arc::clone(footers), asked.clone());
-        readers.spawn_blocking(move || {
-            let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-            rows::read(&of, &part.segment, &part.rows, &asked)
-        });
-    }
-    let mut batches = Vec::new();
-    while let Some(read) = readers.join_next().await {
-        batches.extend(read.map_err(|e| exec_datafusion_err!("{e}"))??);
-    }
-    if live.is_empty() {
-        return Ok(batches);
-    }
-    let query = schema::query(DataSet::Spans);
-    let projection = columns.iter().map(|c| query.index_of(c)).collect::<Result<Vec<_>, _>>()?;
-    let scan = Scan {
-        footers: Arc::clone(footers),
-        data_set: DataSet::Spans,
-        projection,
-        lookups: Vec::new(),
-        ids: Vec::new(),
-        late: false,
-        limit: None,
-        exactly: true,
-        files: Vec::new(),
-        live,
-    };
-    let plan = scan.plan(options.options())?;
-    batches.extend(collect(plan, context).await?);
+    let found = found.into_iter().flat_map(|part| part.split(each)).collect();
+    let read = rows::read_all(footers, found, columns).await?;
+    let mut batches: Vec<RecordBatch> = read.into_iter().flatten().collect();
+    batches.extend(rows::live(footers, DataSet::Spans, live, columns, context).await?);
     Ok(batches)
-}
-
-/// Rows of a segment.
-struct Part {
-    segment: Arc<Segment>,
-    /// Ascending.
-    rows: Vec<u32>,
-}
-
-impl Part {
-    /// At most so many parts of neighbouring rows, unless there are few.
-    fn split(self, parts: usize) -> Vec<Self> {
-        let rows = self.rows.len().div_ceil(parts.max(1)).max(PART_ROWS);
-        let part = |rows: &[u32]| Self { segment: Arc::clone(&self.segment), rows: rows.to_vec() };
-        self.rows.chunks(rows).map(part).collect()
-    }
 }
 
 /// Pages of a segment that may hold a span of a trace.

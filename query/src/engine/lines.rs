@@ -38,7 +38,7 @@ pub(crate) struct Wanted {
 }
 
 /// A record found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) time: i64,
     /// 0 without one.
@@ -47,6 +47,8 @@ pub(crate) struct Line {
     pub(crate) source: usize,
     /// Row of the segment or live batch.
     pub(crate) row: u32,
+    /// Its body, if that had to be read.
+    pub(crate) body: Option<Box<str>>,
 }
 
 /// What is read at a time.
@@ -276,14 +278,14 @@ impl Lines {
             if meets {
                 let row = row_of(at);
                 let severity = number.unwrap_or_default();
-                let line = Line { time: *time, severity, source, row };
+                let line = Line { time: *time, severity, source, row, body: None };
                 found.push(Open { line, certain: certain(row) });
             }
         }
         Ok(found)
     }
 
-    /// Those whose text matches, the newest first if only so many are wanted.
+    /// Those whose text matches, the newest first, and with the bodies that were read, if only so many are wanted.
     fn verified(
         &self,
         mut open: Vec<Open>,
@@ -310,10 +312,14 @@ impl Lines {
                     let at = rows.binary_search(&open.line.row).ok()?;
                     texts.as_ref().map(|texts| texts.text(at))
                 };
-                let matches = open.certain
-                    || matcher.as_mut().is_none_or(|m| m.matches(body().unwrap_or_default()));
-                if matches {
-                    found.push(open.line);
+                if open.certain {
+                    found.push(open.line.clone());
+                    continue;
+                }
+                let body = body().unwrap_or_default();
+                if matcher.as_mut().is_none_or(|m| m.matches(body)) {
+                    let body = newest.map(|_| body.into());
+                    found.push(Line { body, ..open.line.clone() });
                 }
             }
         }

@@ -2,11 +2,11 @@
 //!
 //! Reading order: [`session`](Session) (one question), `catalog` (what SQL can name), `table` (which
 //! segments and live batches), `scan` (the physical plan over them), `attributes`
-//! (maps over columns), `pairs` (columns that files keep as two), `reader` (its files), `ids`,
+//! (maps over columns), `joined` (columns that files keep as others), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
 //! replaces it), `pick`, `search`, `best` and `absent` (the first rows of an order), `group`, `sums` and `labels`
 //! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines` and `row_group`
-//! (log records found without SQL), `machine` (what all questions share), `gate`
+//! (log records found without SQL), `templates` (log records counted without SQL), `machine` (what all questions share), `gate`
 //! (how many run).
 
 mod absent;
@@ -14,17 +14,18 @@ mod attributes;
 mod best;
 mod catalog;
 mod config;
+mod extent;
 mod fault;
 mod found;
 mod gate;
 mod group;
 mod ids;
+mod joined;
 mod labels;
 mod lines;
 mod machine;
 mod narrow;
 mod node;
-mod pairs;
 mod pick;
 mod prune;
 mod reader;
@@ -36,6 +37,7 @@ mod search;
 mod session;
 mod sums;
 mod table;
+mod templates;
 mod texts;
 mod views;
 
@@ -47,5 +49,6 @@ pub(crate) use fault::{internal, user};
 pub(crate) use found::Found;
 pub(crate) use lines::{Due, Line, Lines, Read, Wanted};
 pub(crate) use machine::Machine;
+pub(crate) use rows::Part;
 pub(crate) use session::{Params, Session};
-pub(crate) use table::Chosen;
+pub(crate) use templates::{Counting, Kind, MARK, Place, TemplateCounts};

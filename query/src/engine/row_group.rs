@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, RecordBatchReader as _, UInt32Array};
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{concat_batches, take_record_batch};
+use datafusion::arrow::datatypes::Schema;
 use headrope_model::TraceId;
-use headrope_storage::{Segment, pairs};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection,
-};
+use headrope_storage::{Segment, joined};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
 use super::fault::fault;
 use super::machine::Machine;
 use crate::column::Texts;
 use crate::error::QueryError;
-use crate::segment::Positioned;
+use crate::segment::{Positioned, each_batch};
 
 /// Below one row in so many, rows are picked while a page is decoded, else afterwards.
 const SPARSE: usize = 16;
@@ -56,9 +54,9 @@ impl RowGroup<'_> {
     /// Bodies of some rows of the segment, ascending.
     pub(super) fn bodies(&self, rows: &[u32]) -> Result<Texts, QueryError> {
         let metadata = self.metadata()?;
-        let names = pairs::columns_of(metadata.schema(), "body");
+        let names = joined::columns_of(metadata.schema(), "body");
         let batch = self.read(&names, Some(rows), true)?;
-        let bodies = pairs::column(&batch, "body").map_err(fault)?;
+        let bodies = joined::column(&batch, "body").map_err(fault)?;
         Texts::of(&bodies.ok_or_else(|| fault("a file lacks its bodies"))?).map_err(fault)
     }
 
@@ -70,28 +68,36 @@ impl RowGroup<'_> {
         rows: Option<&[u32]>,
         wide: bool,
     ) -> Result<RecordBatch, QueryError> {
-        let builder = self.builder()?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let mut builder = builder
-            .with_row_groups(vec![self.group])
-            .with_projection(mask)
-            .with_batch_size(self.len.max(1));
+        let footer = self.machine.footers.of(self.segment).map_err(fault)?;
+        let file = Positioned::of(self.segment).map_err(fault)?;
         let local = |row: &u32| row.saturating_sub(self.first) as usize;
         let sparse = rows.filter(|rows| wide || rows.len() * SPARSE < self.len);
-        if let Some(rows) = sparse {
-            let runs = rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
-                let from = run.first().map(local)?;
-                Some(from..from + run.len())
-            });
-            let selection = RowSelection::from_consecutive_ranges(runs, self.len);
-            builder = builder.with_row_selection(selection);
-        }
-        let reader = builder.build().map_err(fault)?;
-        let schema = Arc::clone(&reader.schema());
-        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+        let runs = match sparse {
+            Some(rows) => {
+                let runs = rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
+                    let from = run.first().map(local)?;
+                    Some(from..from + run.len())
+                });
+                runs.collect()
+            }
+            None => std::iter::once(0..self.len).collect::<Vec<_>>(),
+        };
+        let mut batches = Vec::new();
+        each_batch(&footer, &file, self.group, runs.into_iter(), columns, |batch| {
+            batches.push(batch.clone());
+            Ok(())
+        })
+        .map_err(fault)?;
         let batch = match <[RecordBatch; 1]>::try_from(batches) {
             Ok([one]) => one,
-            Err(several) => concat_batches(&schema, &several).map_err(fault)?,
+            Err(several) => {
+                let of_file = footer.codes().map_err(fault)?;
+                let fields = of_file.schema().fields().iter();
+                let asked = fields.filter(|field| columns.contains(&field.name().as_str()));
+                let none = || Arc::new(Schema::new(asked.cloned().collect::<Vec<_>>()));
+                let schema = several.first().map_or_else(none, RecordBatch::schema);
+                concat_batches(&schema, &several).map_err(fault)?
+            }
         };
         match rows {
             Some(rows) if sparse.is_none() => {

@@ -1,4 +1,4 @@
-//! A few rows of a segment of spans, read without a plan.
+//! A few rows of segments and live batches, read without a plan.
 //!
 //! Opening a column costs about as much as decoding a page of it, and most columns are null in the few
 //! rows of one service: those are not opened.
@@ -9,39 +9,114 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::collect;
 use headrope_model::{DataSet, schema};
-use headrope_storage::Segment;
 use headrope_storage::dense::{self, Layout, WHOLE};
+use headrope_storage::{Segment, joined};
 use parquet::errors::ParquetError;
+use tokio::task::JoinSet;
 
+use super::scan::Scan;
 use crate::function::hex;
 use crate::segment::{Footer, Footers, Positioned, each_batch, is_null};
 
-/// Columns of the query schema of some rows of a segment; `rows` are ascending. Blocks on the disk.
+/// Fewest rows that are worth a task: opening all columns costs as much as reading some rows.
+const PART_ROWS: usize = 8;
+
+/// Rows of a segment.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) segment: Arc<Segment>,
+    /// Ascending.
+    pub(crate) rows: Vec<u32>,
+}
+
+impl Part {
+    /// At most so many parts of neighbouring rows, unless there are few.
+    pub(crate) fn split(self, parts: usize) -> Vec<Self> {
+        let rows = self.rows.len().div_ceil(parts.max(1)).max(PART_ROWS);
+        let part = |rows: &[u32]| Self { segment: Arc::clone(&self.segment), rows: rows.to_vec() };
+        self.rows.chunks(rows).map(part).collect()
+    }
+}
+
+/// Columns of the query schema of the rows of each part, in the order of rows; parts are read side by
+/// side.
 ///
 /// # Errors
-/// When the file cannot be read or is damaged.
-pub(crate) fn read(
-    footers: &Footers,
-    segment: &Arc<Segment>,
-    rows: &[u32],
+/// When a file cannot be read or is damaged.
+pub(crate) async fn read_all(
+    footers: &Arc<Footers>,
+    parts: Vec<Part>,
     columns: &[&str],
+) -> Result<Vec<Vec<RecordBatch>>> {
+    let columns: Arc<[String]> = columns.iter().map(|column| (*column).to_owned()).collect();
+    let mut found = vec![Vec::new(); parts.len()];
+    let mut readers = JoinSet::new();
+    for (at, part) in parts.into_iter().enumerate() {
+        let (footers, columns) = (Arc::clone(footers), Arc::clone(&columns));
+        readers.spawn_blocking(move || (at, read(&footers, &part, &columns)));
+    }
+    while let Some(read) = readers.join_next().await {
+        let (at, batches) = read.map_err(|e| exec_datafusion_err!("{e}"))?;
+        if let Some(slot) = found.get_mut(at) {
+            *slot = batches?;
+        }
+    }
+    Ok(found)
+}
+
+/// Columns of the query schema of live batches in the stored one.
+///
+/// # Errors
+/// When a batch is not in the stored schema.
+pub(crate) async fn live(
+    footers: &Arc<Footers>,
+    data_set: DataSet,
+    live: Vec<RecordBatch>,
+    columns: &[&str],
+    context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>> {
+    if live.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = schema::query(data_set);
+    let projection = columns.iter().map(|c| query.index_of(c)).collect::<Result<Vec<_>, _>>()?;
+    let scan = Scan {
+        footers: Arc::clone(footers),
+        data_set,
+        projection,
+        lookups: Vec::new(),
+        ids: Vec::new(),
+        late: false,
+        limit: None,
+        exactly: true,
+        files: Vec::new(),
+        live,
+    };
+    let plan = scan.plan(context.session_config().options())?;
+    collect(plan, context).await
+}
+
+fn read(footers: &Footers, part: &Part, columns: &[String]) -> Result<Vec<RecordBatch>> {
+    let Part { segment, rows } = part;
     let footer = footers.of(segment)?;
     let file = Positioned::of(segment)?;
     let mut out = Vec::new();
     let mut first = 0;
-    let mut rest = rows;
+    let mut rest = rows.as_slice();
     for (group, meta) in footer.metadata().row_groups().iter().enumerate() {
         let end = first + usize::try_from(meta.num_rows()).unwrap_or_default();
         let (own, later) = rest.split_at(rest.partition_point(|row| (*row as usize) < end));
         if !own.is_empty() {
-            let names = opened(&footer, own, columns);
+            let names = opened(&footer, own, columns)?;
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let ranges = ranges(own, first);
             each_batch(&footer, &file, group, ranges.into_iter(), &names, |batch| {
-                let batch = as_asked(batch, columns);
+                let batch = as_asked(footer.data_set(), batch, columns);
                 out.push(batch.map_err(|e| ParquetError::External(Box::new(e)))?);
                 Ok(())
             })?;
@@ -62,37 +137,43 @@ fn ranges(rows: &[u32], first: usize) -> Vec<Range<usize>> {
 }
 
 /// The columns of the file that have a value in some of the rows, of those that are asked for.
-fn opened(footer: &Footer, rows: &[u32], columns: &[&str]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+fn opened(footer: &Footer, rows: &[u32], columns: &[String]) -> Result<Vec<String>> {
+    let codes = footer.codes()?;
+    let (mut names, mut kept): (Vec<String>, Vec<&str>) = (Vec::new(), vec![dense::REST]);
     let of_file = || {
         let fields = footer.metadata().file_metadata().schema_descr().root_schema().get_fields();
         fields.iter().map(|field| field.name().to_owned())
     };
     for column in columns {
-        if *column == WHOLE {
-            let promoted = dense::promoted(DataSet::Spans).iter().map(|p| p.column.to_owned());
+        if column == WHOLE {
+            let promoted = dense::promoted(footer.data_set());
             names.extend([WHOLE.to_owned(), dense::REST.to_owned()]);
-            names.extend(promoted.chain(of_file().filter(|name| dense::key_of(name).is_some())));
-        } else {
-            names.push((*column).to_owned());
+            names.extend(promoted.iter().map(|p| p.column.to_owned()));
+            names.extend(of_file().filter(|name| dense::key_of(name).is_some()));
+            continue;
+        }
+        let of_column = joined::columns_of(codes.schema(), column);
+        names.extend(of_column.iter().map(|name| (*name).to_owned()));
+        if of_column.len() > 1 {
+            kept.extend(of_column);
         }
     }
-    // Without the rest, a file would seem to keep attributes whole.
-    names.retain(|name| name == dense::REST || !is_null(footer, rows, name));
+    // Without all it has in their place, a file would seem to keep columns as they are.
+    names.retain(|name| kept.contains(&name.as_str()) || !is_null(footer, rows, name));
     names.sort_unstable();
     names.dedup();
-    names
+    Ok(names)
 }
 
 /// The columns asked for, as SQL sees them; those that were not opened are null.
-fn as_asked(batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch> {
-    let query = schema::query(DataSet::Spans);
+fn as_asked(data_set: DataSet, batch: &RecordBatch, columns: &[String]) -> Result<RecordBatch> {
+    let query = schema::query(data_set);
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     for column in columns {
         let field = query.field_with_name(column)?;
-        let found = match *column == WHOLE {
-            true => attributes(batch)?,
-            false => batch.column_by_name(column).cloned(),
+        let found = match column == WHOLE {
+            true => attributes(data_set, batch)?,
+            false => joined::column(batch, column)?,
         };
         let array = match found {
             Some(ids) if matches!(ids.data_type(), DataType::FixedSizeBinary(_)) => hex::hex(&ids)?,
@@ -100,15 +181,15 @@ fn as_asked(batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch> {
             Some(array) => cast(&array, field.data_type())?,
             None => new_null_array(field.data_type(), batch.num_rows()),
         };
-        fields.push(Field::new(*column, field.data_type().clone(), true));
+        fields.push(Field::new(column, field.data_type().clone(), true));
         arrays.push(array);
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 /// The attribute maps of a batch.
-fn attributes(batch: &RecordBatch) -> Result<Option<ArrayRef>> {
-    let Some(layout) = Layout::of(&batch.schema(), dense::promoted(DataSet::Spans)) else {
+fn attributes(data_set: DataSet, batch: &RecordBatch) -> Result<Option<ArrayRef>> {
+    let Some(layout) = Layout::of(&batch.schema(), dense::promoted(data_set)) else {
         return Ok(batch.column_by_name(WHOLE).cloned());
     };
     let columns: Vec<ArrayRef> =

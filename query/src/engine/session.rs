@@ -9,14 +9,16 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
-use headrope_model::TraceId;
+use headrope_model::{DataSet, TimeRange, TraceId};
 use headrope_storage::Snapshot;
 
 use super::catalog::{CATALOG, SnapshotCatalog};
+use super::extent;
 use super::fault::internal;
 use super::found::{self, Found};
 use super::machine::Machine;
-use super::table::{Chosen, ScanCounts, Source};
+use super::rows::{self, Part};
+use super::table::{ScanCounts, Source};
 use crate::error::QueryError;
 
 /// Values of the named parameters of a statement.
@@ -40,16 +42,9 @@ impl Session {
             machine: Arc::clone(machine),
             snapshot,
             counts: Arc::new(ScanCounts::default()),
-            chosen: None,
         };
         let base = Arc::clone(machine.base()?);
         Ok(Self { context: OnceLock::new(), base, source })
-    }
-
-    /// A session over the same snapshot whose table of logs has these rows only.
-    pub(crate) fn choosing(&self, chosen: Chosen) -> Self {
-        let source = Source { chosen: Some(Arc::new(chosen)), ..self.source.clone() };
-        Self { context: OnceLock::new(), base: Arc::clone(&self.base), source }
     }
 
     /// The engine's context.
@@ -87,6 +82,26 @@ impl Session {
         Box::pin(spans).await.map_err(internal)
     }
 
+    /// Columns of rows of segments, by part and in the order of rows.
+    pub(crate) async fn rows_of(
+        &self,
+        parts: Vec<Part>,
+        columns: &[&str],
+    ) -> Result<Vec<Vec<RecordBatch>>, QueryError> {
+        rows::read_all(&self.source.machine.footers, parts, columns).await.map_err(internal)
+    }
+
+    /// Columns of live rows of a data set, in no order.
+    pub(crate) async fn live_rows(
+        &self,
+        data_set: DataSet,
+        live: Vec<RecordBatch>,
+        columns: &[&str],
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let (footers, context) = (&self.source.machine.footers, self.base.task_ctx());
+        rows::live(footers, data_set, live, columns, context).await.map_err(internal)
+    }
+
     /// What all questions share.
     pub(crate) const fn machine(&self) -> &Arc<Machine> {
         &self.source.machine
@@ -119,6 +134,22 @@ impl Session {
     ) -> Result<Vec<RecordBatch>, QueryError> {
         let frame = Box::pin(self.plan(sql, params)).await?;
         Box::pin(frame.collect()).await.map_err(internal)
+    }
+
+    /// Hands batches that hold the spans of a range to `each`, with columns as they are stored; see `extent`.
+    pub(crate) async fn spans_within(
+        &self,
+        range: TimeRange,
+        columns: &'static [&'static str],
+        mut each: impl FnMut(&RecordBatch) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let Source { machine, snapshot, .. } = &self.source;
+        let each = |batch: &RecordBatch| each(batch).map_err(extent::Stopped::Each);
+        let read = extent::spans_within(&machine.footers, snapshot, range, columns, each);
+        read.await.map_err(|stopped| match stopped {
+            extent::Stopped::Engine(e) => internal(e),
+            extent::Stopped::Each(e) => e,
+        })
     }
 
     /// Segments read and segments skipped so far.

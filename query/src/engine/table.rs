@@ -31,17 +31,6 @@ pub(crate) struct Source {
     pub(crate) machine: Arc<Machine>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) counts: Arc<ScanCounts>,
-    /// Rows that the table of logs is narrowed down to.
-    pub(crate) chosen: Option<Arc<Chosen>>,
-}
-
-/// Rows of logs chosen before.
-#[derive(Debug, Default)]
-pub(crate) struct Chosen {
-    /// Rows of segments, each segment once.
-    pub(crate) files: Vec<(Arc<Segment>, RowSet)>,
-    /// Rows in the stored schema.
-    pub(crate) live: Vec<RecordBatch>,
 }
 
 /// Which rows of a data set a table has.
@@ -207,20 +196,6 @@ impl Table {
         found.map_err(|e| DataFusionError::External(Box::new(e)))
     }
 
-    fn is_chosen(&self) -> bool {
-        self.data_set == DataSet::Logs && self.source.chosen.is_some()
-    }
-
-    /// The rows that were chosen before, if the table is narrowed down to some.
-    fn chosen(&self) -> Option<(Vec<File>, Vec<RecordBatch>)> {
-        let chosen = self.source.chosen.as_ref().filter(|_| self.data_set == DataSet::Logs)?;
-        let file = |(segment, rows): &(Arc<Segment>, RowSet)| File {
-            segment: Arc::clone(segment),
-            rows: Some(Rows::Set(rows.clone())),
-        };
-        Some((chosen.files.iter().map(file).collect(), chosen.live.clone()))
-    }
-
     /// Whether rows are worth filtering while they are decoded: when wide columns are read and a
     /// filter may leave few rows. Aggregates over narrow columns are faster without.
     fn late(&self, projection: &[usize], filters: &[Expr], ids: &[IdFilter]) -> bool {
@@ -292,13 +267,8 @@ impl TableProvider for Table {
         let impossible = ids.iter().any(|id| id.ids.is_empty());
         let (segments, live) =
             if impossible { (Vec::new(), Vec::new()) } else { self.pick(state, &others)? };
-        let (files, live) = match self.chosen() {
-            Some(chosen) => chosen,
-            None => {
-                let queries = text_queries(self.data_set, &self.schema, &others);
-                (self.select(segments, queries).await?, live)
-            }
-        };
+        let queries = text_queries(self.data_set, &self.schema, &others);
+        let files = self.select(segments, queries).await?;
         self.count(files.len());
         let scan = Scan {
             footers: Arc::clone(&self.source.machine.footers),
@@ -306,7 +276,7 @@ impl TableProvider for Table {
             late: self.late(&projection, &others, &ids),
             // A limit may stop the scan only when every row it yields counts.
             limit: limit.filter(|_| filters.is_empty()),
-            exactly: self.is_chosen(),
+            exactly: false,
             projection,
             lookups: Vec::new(),
             ids,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use headrope_model::DataSet;
 use headrope_model::schema;
 use headrope_storage::Segment;
-use headrope_storage::pairs::with_dictionaries;
+use headrope_storage::joined::with_dictionaries;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::errors::{ParquetError, Result};

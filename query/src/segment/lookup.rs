@@ -63,6 +63,13 @@ impl Extent {
     }
 }
 
+/// The pages of the start times of spans that start between two times, both included.
+pub(crate) fn pages_within(footer: &Footer, from: i64, to: i64) -> Vec<Page> {
+    let mut found = pages(footer, "start_time");
+    found.retain(|page| page.min <= to && page.max >= from);
+    found
+}
+
 /// The pages of the trace ids of spans that start in an extent.
 pub(crate) fn pages_of_extent(footer: &Footer, extent: &Extent) -> Vec<Page> {
     let mut found = pages(footer, "trace_id");

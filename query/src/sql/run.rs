@@ -11,13 +11,13 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SQLOptions;
 use futures::StreamExt as _;
 
-use super::{SqlAnswer, SqlRequest, SqlStats, check, params};
+use super::{SqlAnswer, SqlRequest, SqlStats, check, params, table_function};
 use crate::engine::{Session, user};
 use crate::error::QueryError;
 
 /// Runs the statement; the caller holds a turn and bounds the time.
 pub(crate) async fn run(
-    session: &Session,
+    session: &Arc<Session>,
     request: &SqlRequest,
     max_rows: usize,
     max_bytes: usize,
@@ -65,13 +65,14 @@ fn millis(elapsed: Duration) -> u64 {
 }
 
 async fn plan(
-    session: &Session,
+    session: &Arc<Session>,
     request: &SqlRequest,
     max_rows: usize,
 ) -> Result<DataFrame, QueryError> {
     let statement = check::parse(&request.query)?;
     let limited = check::is_plain_query(&statement);
-    let state = session.context().state();
+    let mut state = session.context().state();
+    table_function::register(&mut state, session);
     let plan = Box::pin(state.statement_to_plan(statement)).await.map_err(user)?;
     SQLOptions::new()
         .with_allow_ddl(false)

@@ -2,6 +2,7 @@
 
 mod admin;
 pub(crate) mod bench;
+mod capacity;
 mod config;
 mod demo;
 mod doctor;
@@ -11,6 +12,7 @@ mod sql;
 mod table;
 mod top;
 mod trace;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Verdict(args) => verdict::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Config(command) => config::run(&command),

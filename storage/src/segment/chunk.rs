@@ -29,14 +29,17 @@ pub(super) struct PageOptions {
 }
 
 /// What a data page holds.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Values<'a> {
+    /// What their encoding has before the values, and is distributed otherwise.
+    pub(super) lead: &'a [u8],
     /// Values in their encoding.
     pub(super) bytes: &'a [u8],
     pub(super) encoding: Encoding,
     /// Values that are there.
     pub(super) count: usize,
     /// Bounds of the values.
-    pub(super) range: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) range: Option<(&'a [u8], &'a [u8])>,
     /// Bytes of the values as they are, of types of variable length.
     pub(super) text: Option<i64>,
 }
@@ -50,6 +53,8 @@ pub(super) struct Chunk {
     sink: TrackedWrite<Vec<u8>>,
     uncompressed: i64,
     dictionary: bool,
+    /// Whether a page has lengths before its values.
+    lengths: bool,
     first_data_page: Option<u64>,
     pages: OffsetIndexBuilder,
     bounds: ColumnIndexBuilder,
@@ -68,6 +73,7 @@ impl Chunk {
             sink: TrackedWrite::new(Vec::new()),
             uncompressed: 0,
             dictionary: false,
+            lengths: false,
             first_data_page: None,
             pages: OffsetIndexBuilder::new(),
             bounds: ColumnIndexBuilder::new(column.physical_type()),
@@ -137,6 +143,7 @@ impl Chunk {
         levels: &[u32],
         values: Values<'_>,
     ) -> Result<(), ParquetError> {
+        self.lengths |= values.encoding == Encoding::DELTA_LENGTH_BYTE_ARRAY;
         let nulls = levels.len() - values.count;
         let mut buffer = Vec::new();
         if self.column.max_def_level() > 0 {
@@ -146,8 +153,8 @@ impl Chunk {
             return Err(ParquetError::General(format!("required column {path} has nulls")));
         }
         let (page, uncompressed) = match buffer.len() < MIN_COMPRESSED {
-            true => self.page_v2(buffer, values.bytes, levels.len(), nulls, values.encoding)?,
-            false => self.page_v1(&buffer, values.bytes, levels.len(), values.encoding)?,
+            true => self.page_v2(buffer, &values, levels.len(), nulls)?,
+            false => self.page_v1(&buffer, &values, levels.len())?,
         };
         let (offset, length) = self.write_page(page, uncompressed)?;
         self.first_data_page.get_or_insert(offset);
@@ -160,7 +167,8 @@ impl Chunk {
         }
         self.rows += levels.len();
         self.nulls += nulls as u64;
-        let (min, max) = values.range.unwrap_or_default();
+        let (min, max) =
+            values.range.map(|(min, max)| (min.to_vec(), max.to_vec())).unwrap_or_default();
         self.bounds.append(values.count == 0, min, max, signed(nulls));
         Ok(())
     }
@@ -169,19 +177,24 @@ impl Chunk {
     fn page_v2(
         &mut self,
         levels: Vec<u8>,
-        values: &[u8],
+        values: &Values<'_>,
         rows: usize,
         nulls: usize,
-        encoding: Encoding,
     ) -> Result<(Page, usize), ParquetError> {
         let mut buffer = levels;
         let level_bytes = buffer.len();
-        let packed = if values.len() < MIN_COMPRESSED {
-            None
-        } else {
-            Some(self.compressor.compress(values)?).filter(|packed| packed.len() < values.len())
+        let (Values { lead, bytes, encoding, .. }, plain) =
+            (*values, values.lead.len() + values.bytes.len());
+        let packed = match plain < MIN_COMPRESSED {
+            true => None,
+            false if lead.is_empty() => Some(self.compressor.compress(bytes)?),
+            false => Some(self.blocks.compress(&[lead, bytes])?.0),
         };
-        buffer.extend_from_slice(packed.as_deref().unwrap_or(values));
+        let packed = packed.filter(|packed| packed.len() < plain);
+        match &packed {
+            Some(packed) => buffer.extend_from_slice(packed),
+            None => buffer.extend(lead.iter().chain(bytes)),
+        }
         let page = Page::DataPageV2 {
             buf: buffer.into(),
             num_values: count(rows),
@@ -193,23 +206,23 @@ impl Chunk {
             is_compressed: packed.is_some(),
             statistics: None,
         };
-        Ok((page, level_bytes + values.len()))
+        Ok((page, level_bytes + plain))
     }
 
     /// A page whose levels are compressed with the values, which pays where values are scattered.
     fn page_v1(
         &mut self,
         levels: &[u8],
-        values: &[u8],
+        values: &Values<'_>,
         rows: usize,
-        encoding: Encoding,
     ) -> Result<(Page, usize), ParquetError> {
         let length = count(levels.len()).to_le_bytes();
-        let (packed, uncompressed) = self.blocks.compress(&[&length, levels, values])?;
+        let parts = [&length, levels, values.lead, values.bytes];
+        let (packed, uncompressed) = self.blocks.compress(&parts)?;
         let page = Page::DataPage {
             buf: packed.into(),
             num_values: count(rows),
-            encoding,
+            encoding: values.encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
@@ -217,10 +230,10 @@ impl Chunk {
         Ok((page, uncompressed))
     }
 
-    /// The chunk's bytes and what the file says of it.
+    /// The chunk's bytes and what the file says of it; nothing of its bounds without statistics.
     pub(super) fn finish(
         self,
-        statistics: Statistics,
+        statistics: Option<Statistics>,
         bloom_filter: Option<Sbbf>,
     ) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
         let bytes = Bytes::from(self.sink.into_inner()?);
@@ -228,7 +241,9 @@ impl Chunk {
         let first = self.first_data_page.and_then(|at| i64::try_from(at).ok());
         let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
         encodings.extend(self.dictionary.then_some(Encoding::RLE_DICTIONARY));
-        let metadata = ColumnChunkMetaData::builder(self.column)
+        encodings.extend(self.lengths.then_some(Encoding::DELTA_LENGTH_BYTE_ARRAY));
+        let known = statistics.is_some();
+        let mut metadata = ColumnChunkMetaData::builder(self.column)
             .set_compression(Compression::ZSTD(level))
             .set_encodings(encodings)
             .set_total_compressed_size(signed(bytes.len()))
@@ -236,15 +251,16 @@ impl Chunk {
             .set_num_values(signed(self.rows))
             .set_dictionary_page_offset(self.dictionary.then_some(0))
             .set_data_page_offset(first.unwrap_or_default())
-            .set_statistics(statistics)
-            .set_unencoded_byte_array_data_bytes(self.text)
-            .build()?;
+            .set_unencoded_byte_array_data_bytes(self.text);
+        if let Some(statistics) = statistics {
+            metadata = metadata.set_statistics(statistics);
+        }
         let result = ColumnCloseResult {
             bytes_written: bytes.len() as u64,
             rows_written: self.rows as u64,
-            metadata,
+            metadata: metadata.build()?,
             bloom_filter,
-            column_index: Some(self.bounds.build()?),
+            column_index: if known { Some(self.bounds.build()?) } else { None },
             offset_index: Some(self.pages.build()),
         };
         Ok((bytes, result))

@@ -43,22 +43,27 @@ fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
     for part in values.chunks(MAX_PACKED) {
         let groups = part.len().div_ceil(8);
         push_varint(((groups as u64) << 1) | 1, out);
-        let (mut bits, mut filled) = (0_u64, 0);
         let padding = groups * 8 - part.len();
-        for value in part.iter().copied().chain(std::iter::repeat_n(0, padding)) {
-            bits |= u64::from(value) << filled;
-            filled += width;
-            while filled >= 8 {
-                let [low, ..] = bits.to_le_bytes();
-                out.push(low);
-                bits >>= 8;
-                filled -= 8;
-            }
+        push_bits(part.iter().copied().chain(std::iter::repeat_n(0, padding)), width, out);
+    }
+}
+
+/// Appends values of `width` bits each, the lowest bits first; together they are whole bytes.
+pub(super) fn push_bits(values: impl Iterator<Item = u32>, width: u32, out: &mut Vec<u8>) {
+    let (mut bits, mut filled) = (0_u64, 0);
+    for value in values {
+        bits |= u64::from(value) << filled;
+        filled += width;
+        while filled >= 8 {
+            let [low, ..] = bits.to_le_bytes();
+            out.push(low);
+            bits >>= 8;
+            filled -= 8;
         }
     }
 }
 
-fn push_varint(mut value: u64, out: &mut Vec<u8>) {
+pub(super) fn push_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         let [low, ..] = value.to_le_bytes();
         out.push(low | 0x80);

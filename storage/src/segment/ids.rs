@@ -208,7 +208,8 @@ pub(super) fn write(
             all = Some((least.min(*min), most.max(*max)));
         }
         let range = range.map(|(min, max)| (ids.bytes(*min), ids.bytes(*max)));
-        let values = Values { bytes: &bytes, encoding, count, range, text: None };
+        let range = range.as_ref().map(|(min, max)| (min.as_slice(), max.as_slice()));
+        let values = Values { lead: &[], bytes: &bytes, encoding, count, range, text: None };
         chunk.push_page(&levels, values)?;
     }
     let bound = |id: u128| FixedLenByteArray::from(ByteArray::from(ids.bytes(id)));
@@ -219,7 +220,7 @@ pub(super) fn write(
         Some(chunk.nulls()),
         false,
     );
-    chunk.finish(Statistics::FixedLenByteArray(statistics), filter)
+    chunk.finish(Some(Statistics::FixedLenByteArray(statistics)), filter)
 }
 
 fn bloom_filter(ids: &Ids, distinct: &[u128]) -> Result<Sbbf, ParquetError> {

@@ -166,7 +166,7 @@ pub(super) fn write(
     }
     let range = used.values.first().copied().zip(used.values.last().copied());
     let statistics = statistics(range, chunk.nulls());
-    chunk.finish(statistics, None).map(Some)
+    chunk.finish(Some(statistics), None).map(Some)
 }
 
 /// Writes a column chunk of rows without a value.
@@ -212,10 +212,10 @@ impl Used<'_> {
             |place: &u32| usize::try_from(*place).ok().and_then(|at| self.lengths.get(at));
         let value = |place: &u32| usize::try_from(*place).ok().and_then(|at| self.values.get(at));
         let range = places.iter().min().and_then(value).zip(places.iter().max().and_then(value));
-        let range = range.map(|(min, max)| {
-            (lower_bound(min).as_bytes().to_vec(), upper_bound(max).into_bytes())
-        });
+        let range = range.map(|(min, max)| (lower_bound(min), upper_bound(max)));
+        let range = range.as_ref().map(|(min, max)| (min.as_bytes(), max.as_bytes()));
         let values = Values {
+            lead: &[],
             bytes: &bytes,
             encoding: self.encoding(),
             count: places.len(),

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::array::{
+    ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array,
+};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, TimestampNanosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -19,6 +21,7 @@ use prost::Message as _;
 use super::output::Origin;
 use super::tests::{by_key, plain, write};
 use super::{merge, paths};
+use crate::bodies;
 use crate::dense::{self, Layout};
 use crate::encode::direct;
 
@@ -49,8 +52,22 @@ fn with_other_times(batch: &RecordBatch, dice: &mut Dice) -> RecordBatch {
     RecordBatch::try_new(batch.schema(), columns.collect()).unwrap()
 }
 
-/// A file of version 1: columns as rows have them.
-fn write_whole(path: &PathBuf, batch: &RecordBatch) {
+/// Bodies as version 4 has them: each is cut in two, which any template allows.
+fn version_4(bodies: &ArrayRef) -> [(&'static str, ArrayRef); 2] {
+    let bodies = bodies.as_string::<i32>();
+    let cut = |body: &&str| !body.contains(bodies::MARK) && !body.len().is_multiple_of(3);
+    let templates: StringArray =
+        bodies.iter().map(|body| body.filter(cut).map(|_| "\u{1f}\u{1f}")).collect();
+    let value = |body: &str| match body.split_at(body.floor_char_boundary(body.len() / 2)) {
+        (first, second) if cut(&body) => format!("{first}\u{1f}{second}"),
+        _ => body.to_owned(),
+    };
+    let values: StringArray = bodies.iter().map(|body| body.map(value)).collect();
+    [(bodies::TEMPLATE, Arc::new(templates) as ArrayRef), (bodies::VALUES, Arc::new(values))]
+}
+
+/// A file of version 1, columns as rows have them, or one with bodies as version 4 has them.
+fn write_old(path: &PathBuf, batch: &RecordBatch, templates: bool) {
     let time = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
     let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
     order.sort_by_key(|row| time.value(*row as usize));
@@ -60,13 +77,13 @@ fn write_whole(path: &PathBuf, batch: &RecordBatch) {
         _ => Arc::clone(column),
     });
     let names = sorted.schema();
-    let fields = names.fields().iter().zip(columns);
-    let plain = plain(
-        &RecordBatch::try_from_iter_with_nullable(
-            fields.map(|(f, column)| (f.name(), column, f.is_nullable())),
-        )
-        .unwrap(),
-    );
+    let fields = names.fields().iter().zip(columns).flat_map(|(field, column)| {
+        if templates && field.name() == bodies::BODY {
+            return version_4(&column).map(|(name, column)| (name, column, true)).to_vec();
+        }
+        vec![(field.name().as_str(), column, field.is_nullable())]
+    });
+    let plain = plain(&RecordBatch::try_from_iter_with_nullable(fields).unwrap());
     let mut writer =
         ArrowWriter::try_new(File::create(path).unwrap(), plain.schema(), None).unwrap();
     writer.write(&plain).unwrap();
@@ -120,15 +137,15 @@ proptest! {
         let mut dice = Dice::plain(seed);
         let dir = tempfile::tempdir().unwrap();
         let (mut inputs, mut all) = (Vec::new(), Vec::new());
-        for number in 0..4 {
+        for number in 0..5 {
             let batch = batch(&mut dice);
             let batch = if number == 1 { with_other_times(&batch, &mut dice) } else { batch };
             if batch.num_rows() == 0 {
                 continue;
             }
-            let path = if number == 2 {
-                let path = dir.path().join("old.parquet");
-                write_whole(&path, &batch);
+            let path = if matches!(number, 2 | 3) {
+                let path = dir.path().join(format!("old-{number}.parquet"));
+                write_old(&path, &batch, number == 3);
                 path
             } else {
                 let meta = write(dir.path(), DataSet::Logs, &[&batch]).unwrap().unwrap();

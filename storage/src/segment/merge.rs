@@ -29,7 +29,7 @@ use crate::dense::{self, Layout, Tally, WHOLE};
 use crate::disk;
 use crate::error::StorageError;
 use crate::files::io;
-use crate::pairs::{self, with_dictionaries};
+use crate::joined::{self, with_dictionaries};
 use crate::snapshot::SegmentMeta;
 
 /// Rows read from an input at a time. A merge holds the rows of one output row group, and up to this
@@ -230,7 +230,7 @@ pub(super) fn adapt(
         .map(|field| {
             let found = match whole.as_ref().filter(|_| field.name() == WHOLE) {
                 Some(whole) => Some(Arc::clone(whole)),
-                None => pairs::column(batch, field.name())?,
+                None => joined::column(batch, field.name())?,
             };
             match found {
                 Some(column) if column.data_type() == field.data_type() => Ok(column),

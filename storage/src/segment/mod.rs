@@ -5,6 +5,7 @@ mod chunk;
 mod cluster;
 mod combine;
 mod copy;
+mod delta;
 mod hybrid;
 mod ids;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod sort;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod unify;
 pub(crate) mod verify;
 mod writer;

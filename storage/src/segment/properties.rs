@@ -11,9 +11,8 @@ use parquet::file::properties::{
 use parquet::schema::types::ColumnPath;
 
 use super::chunk::PageOptions;
-use super::cluster::STRETCH_ROWS;
 use super::ids::{self, IdOptions};
-use crate::bodies::{TEMPLATE, VALUES};
+use crate::bodies::TEMPLATE;
 use crate::dense::column_name;
 use crate::offsets;
 
@@ -54,6 +53,8 @@ pub(super) fn ids(data_set: DataSet, level: u32, column: &str) -> Option<IdOptio
         (DataSet::Spans, "trace_id") => options(true, true),
         (DataSet::Spans, "parent_span_id") => options(true, false),
         (DataSet::Spans, "span_id") => options(false, false),
+        (DataSet::Logs, "trace_id") => options(true, true),
+        (DataSet::Logs, "span_id") => options(true, false),
         _ => None,
     }
 }
@@ -76,7 +77,7 @@ pub(super) fn properties(data_set: DataSet, level: u32, dense: &[String]) -> Wri
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_key_value_metadata(Some(metadata));
     if data_set == DataSet::Logs {
-        builder = logs(builder, level);
+        builder = logs(builder);
     }
     for column in schema::columns(data_set) {
         let path = ColumnPath::from(column.name);
@@ -131,39 +132,21 @@ fn few_integers(data_set: DataSet) -> impl Iterator<Item = ColumnPath> {
     integers.filter(move |_| data_set == DataSet::Spans)
 }
 
-/// Bytes of a page of the values of bodies, about 8000 lines: what a search reads for one line.
-const BODY_PAGE_BYTES: usize = 768 << 10;
+/// Rows of a page of the values of bodies: those of a block of rare tokens, which a search reads for one
+/// line.
+const VALUES_ROWS: usize = 2 << 10;
 /// Bytes of the dictionary of distances between times: 4096 of them. Delays are of a coarse clock, and
 /// few, or differ from row to row; then they are delta-packed, and the dictionary is not to cost much.
 const OFFSET_DICTIONARY_BYTES: usize = 32 << 10;
 
-const fn body_zstd_level(level: u32) -> i32 {
-    if level == 0 { 1 } else { 11 }
+/// How pages of the values of bodies are made, which are the most of a log segment.
+pub(super) const fn values(level: u32) -> PageOptions {
+    PageOptions { rows: VALUES_ROWS, zstd: if level == 0 { 1 } else { 13 } }
 }
 
-/// Lower levels overlook ids that a page has far before.
-const fn id_zstd_level(level: u32) -> i32 {
-    if level == 0 { 3 } else { 6 }
-}
-
-/// Bodies are the most of a log segment, seldom repeat as a whole, and their bounds tell nothing. A page
-/// of the other columns holds a stretch: the ids of a trace, which lie apart in it, are found again.
-fn logs(builder: WriterPropertiesBuilder, level: u32) -> WriterPropertiesBuilder {
-    let body = || ColumnPath::from(VALUES);
-    let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
-    let mut builder = builder
-        // Where a dictionary pays, templates are written without the general writer.
-        .set_column_dictionary_enabled(TEMPLATE.into(), false)
-        .set_column_dictionary_enabled(body(), false)
-        .set_column_encoding(body(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
-        .set_column_compression(body(), zstd(body_zstd_level(level)))
-        .set_column_data_page_size_limit(body(), BODY_PAGE_BYTES)
-        .set_data_page_row_count_limit(STRETCH_ROWS)
-        .set_write_batch_size(STRETCH_ROWS)
-        .set_column_statistics_enabled(body(), EnabledStatistics::None);
-    for id in ["trace_id", "span_id"] {
-        builder = builder.set_column_compression(id.into(), zstd(id_zstd_level(level)));
-    }
+fn logs(builder: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+    // Where a dictionary pays, templates are written without the general writer.
+    let mut builder = builder.set_column_dictionary_enabled(TEMPLATE.into(), false);
     // Version 2 of the format goes on with `DELTA_BINARY_PACKED` when a dictionary is full.
     for offset in [offsets::EVENT, offsets::OBSERVED] {
         let (path, most) = (ColumnPath::from(offset), OFFSET_DICTIONARY_BYTES);

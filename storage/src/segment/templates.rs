@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::cluster::letters;
 use super::labels::NULL;
-use crate::bodies::MARK;
+use crate::bodies::{self, MARK};
 use crate::text::is_word_byte;
 
 /// Lines of a run that are looked at to tell its words.
@@ -30,8 +30,12 @@ pub(super) struct Apart {
     pub(super) templates: Vec<String>,
     /// The place of each row's template; [`NULL`] without one.
     pub(super) codes: Vec<u32>,
-    pub(super) values: StringArray,
+    /// Values of the first places, then all others.
+    pub(super) values: [StringArray; PLACES],
 }
+
+/// Columns of values.
+const PLACES: usize = bodies::FIRST.len() + 1;
 
 /// Takes bodies apart; lines of one kind are to be neighbours.
 pub(super) fn apart(bodies: &StringArray) -> Apart {
@@ -200,21 +204,41 @@ impl Found {
         }
         let code = |place: &u32| at(&codes, *place).copied().unwrap_or(NULL);
         let codes: Vec<u32> = self.codes.iter().map(code).collect();
-        let mut values = StringBuilder::with_capacity(codes.len(), self.values.len());
+        let bytes = self.values.len() / PLACES;
+        let mut places: [StringBuilder; PLACES] =
+            std::array::from_fn(|_| StringBuilder::with_capacity(codes.len(), bytes));
         let mut from = 0;
         for (row, (code, end)) in codes.iter().zip(self.ends).enumerate() {
-            if bodies.is_null(row) {
-                values.append_null();
-            } else if *code == NULL {
-                values.append_value(bodies.value(row));
+            let values = cut(&self.values, from..end);
+            if *code == NULL {
+                push_whole(bodies.is_valid(row).then(|| bodies.value(row)), &mut places);
             } else {
-                values.append_value(cut(&self.values, from..end));
+                push_values((!values.is_empty()).then_some(values), &mut places);
             }
             from = end;
         }
         let templates = kept.into_iter().map(|(template, _)| template).collect();
-        Apart { templates, codes, values: values.finish() }
+        Apart { templates, codes, values: places.map(|mut place| place.finish()) }
     }
+}
+
+/// A body without a template.
+fn push_whole(body: Option<&str>, places: &mut [StringBuilder; PLACES]) {
+    let [first @ .., rest] = places;
+    first.iter_mut().for_each(StringBuilder::append_null);
+    rest.append_option(body);
+}
+
+/// The values of a body with marks between, none of which is empty.
+fn push_values(values: Option<&str>, places: &mut [StringBuilder; PLACES]) {
+    let [first @ .., rest] = places;
+    let mut left = values;
+    for place in first {
+        let (value, others) = left.map(bodies::cut).unzip();
+        place.append_option(value);
+        left = others.flatten();
+    }
+    rest.append_option(left);
 }
 
 fn at<T>(all: &[T], place: u32) -> Option<&T> {
@@ -235,8 +259,10 @@ mod tests {
     fn joined(apart: Apart) -> ArrayRef {
         let texts = apart.codes.iter().map(|code| at(&apart.templates, *code).cloned());
         let templates: StringArray = texts.collect();
-        let templates: ArrayRef = Arc::new(templates);
-        join(&templates, &(Arc::new(apart.values) as ArrayRef)).unwrap()
+        let values = apart.values.map(|values| Arc::new(values) as ArrayRef);
+        let columns: Vec<ArrayRef> =
+            std::iter::once(Arc::new(templates) as ArrayRef).chain(values).collect();
+        join(&columns).unwrap()
     }
 
     fn line() -> impl Strategy<Value = Option<String>> {
@@ -279,8 +305,11 @@ mod tests {
             apart.templates,
             ["GET /articles/\u{1f}", "GET /articles/\u{1f} took \u{1f} ms"]
         );
-        assert_eq!(apart.values.value(3), "3\u{1f}21");
-        assert_eq!(apart.values.value(8), "9 failed: no such item");
+        let values = |row: usize| {
+            apart.values.each_ref().map(|place| place.is_valid(row).then(|| place.value(row)))
+        };
+        assert_eq!(values(3), [Some("3"), Some("21"), None, None, None, None]);
+        assert_eq!(values(8), [Some("9 failed: no such item"), None, None, None, None, None]);
         assert_eq!(apart.codes.iter().filter(|code| **code == NULL).count(), 10);
     }
 

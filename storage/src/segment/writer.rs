@@ -23,14 +23,14 @@ use super::labels::{self, Sorted};
 use super::output::{self, Origin, Sink};
 use super::templates::{self, Apart};
 use super::unify::{Pick, Unified};
-use super::{cluster, paths, properties};
-use crate::bodies::{BODY, TEMPLATE, VALUES};
+use super::{cluster, paths, properties, texts};
+use crate::bodies::{BODY, TEMPLATE};
 use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files;
+use crate::joined::fields_of;
 use crate::live::{range_of, time_columns};
 use crate::offsets;
-use crate::pairs::fields_of;
 use crate::snapshot::SegmentMeta;
 use crate::text::TextIndexBuilder;
 
@@ -154,7 +154,8 @@ impl SegmentWriter {
                 let array = offsets::apart(time, &array)?;
                 write_array(&mut group, &mut writers, &offsets::field(name), &array)?;
             } else if field.name() == BODY {
-                write_body(&mut group, &mut writers, &array, options)?;
+                let values = properties::values(self.meta.level);
+                write_body(&mut group, &mut writers, &array, options, values)?;
                 body = Some(array);
             } else {
                 write_array(&mut group, &mut writers, field, &array)?;
@@ -197,10 +198,10 @@ impl SegmentWriter {
     }
 }
 
-/// The columns of a file: those of batches, with the attributes taken apart and some in pairs.
+/// The columns of a file: those of batches, with the attributes taken apart and some as others.
 fn file_schema(stored: &Schema, dense: &[String]) -> SchemaRef {
     let whole = stored.fields().iter().flat_map(|field| match fields_of(field.name()) {
-        Some(pair) => pair,
+        Some(others) => others,
         None if field.name() == WHOLE => vec![Arc::new(rest_field())],
         None => vec![Arc::clone(field)],
     });
@@ -251,19 +252,24 @@ fn write_body(
     writers: &mut Peekable<impl Iterator<Item = (ColumnDescPtr, ArrowColumnWriter)>>,
     bodies: &ArrayRef,
     options: PageOptions,
+    values_options: PageOptions,
 ) -> Result<(), StorageError> {
     let wrong = || ArrowError::SchemaError("bodies of logs are no text".to_owned());
     let Apart { templates, codes, values } =
         templates::apart(bodies.as_string_opt::<i32>().ok_or_else(wrong)?);
     let sorted = Sorted(templates.iter().map(String::as_str).collect());
-    let text = |name| Field::new(name, DataType::Utf8, true);
     if !write_codes(group, writers, &codes, &sorted, options)? {
         let texts: StringArray = codes.iter().map(|code| sorted.get(*code)).collect();
         let texts: ArrayRef = Arc::new(texts);
-        write_array(group, writers, &text(TEMPLATE), &texts)?;
+        write_array(group, writers, &Field::new(TEMPLATE, DataType::Utf8, true), &texts)?;
     }
-    let values: ArrayRef = Arc::new(values);
-    write_array(group, writers, &text(VALUES), &values)
+    for place in values {
+        let missing = || ArrowError::SchemaError("no writer for values of bodies".to_owned());
+        let (leaf, _) = writers.next().ok_or_else(missing)?;
+        let (bytes, close) = texts::write(&leaf, &place, values_options)?;
+        group.append_column(&bytes, close)?;
+    }
+    Ok(())
 }
 
 /// Writes a column of codes with a dictionary, without its general writer; false if a dictionary does

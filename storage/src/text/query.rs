@@ -136,11 +136,10 @@ fn needed(node: &Node) -> Option<&str> {
 fn may_hold(text: &str, token: &str) -> bool {
     let (text, token) = (text.as_bytes(), token.as_bytes());
     let Some((first, rest)) = token.split_first() else { return true };
-    text.windows(token.len()).any(|window| {
-        window
-            .split_first()
-            .is_some_and(|(a, b)| a.to_ascii_lowercase() == *first && b.eq_ignore_ascii_case(rest))
-    })
+    let places = memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text);
+    places
+        .map(|at| at + 1..at + token.len())
+        .any(|behind| text.get(behind).is_some_and(|behind| behind.eq_ignore_ascii_case(rest)))
 }
 
 impl Matcher<'_> {

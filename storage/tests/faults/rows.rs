@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
 use headrope_model::DataSet;
-use headrope_storage::pairs::column;
+use headrope_storage::joined::column;
 use headrope_storage::{Export, Segment, Snapshot, StorageError, Submission};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

@@ -152,4 +152,12 @@ impl Op {
         self.mishap = Some((mishap, ppm));
         self
     }
+
+    /// Every call of every step.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &'static Call> {
+        self.steps.iter().flat_map(|step| match step {
+            Step::Then(call) => std::slice::from_ref(call),
+            Step::Together(calls) => *calls,
+        })
+    }
 }

@@ -1,6 +1,8 @@
 //! What the services log. Placeholders in braces are filled from the trace (order, user, sku, term,
 //! session, ip, carrier) or the record (n, ms, cents, attempt).
 
+use super::statements::Store;
+
 /// Severity of a line, with its OTLP number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -101,9 +103,55 @@ lines! {
     Gave = Error "error", "{operation} gave up: a required call failed: {error}";
     /// A statement took longer than the server's threshold; written by the database.
     SlowStatement = Warn "postgresql", "duration: {ms} ms  execute <unnamed>: {statement}";
+    /// The same of MySQL.
+    SlowQuery = Warn "mysqld", "Query_time: {seconds}  Lock_time: 0.000004  Rows_examined: {rows}  {statement}";
+    /// Written by PostgreSQL when a statement has waited for `deadlock_timeout` (`log_lock_waits`).
+    LockWait = Info "postgresql", "process {pid} still waiting for ShareLock on transaction {transaction} after 1000.{millis} ms";
+    LockAcquired = Info "postgresql", "process {pid} acquired ShareLock on transaction {transaction} after {ms} ms";
+    /// SQLSTATE 53100.
+    NoSpace = Error "postgresql", "could not extend file \"base/16411/24603.{n}\": No space left on device";
+    CacheDiskFull = Error "redis", "Write error saving DB on disk: No space left on device";
+    BrokerDiskFull = Error "kafka.log.LogManager", "Error while writing to checkpoint file /var/lib/data/kafka/orders-{attempt}: java.io.IOException: No space left on device";
+    PoolTimeout = Warn "pool", "connection is not available, request timed out after 2500 ms (total=20, active=20, idle=0, waiting={n})";
+    /// Written by the kernel of the host.
+    OutOfMemory = Error "kernel", "Memory cgroup out of memory: Killed process {pid} ({executable}) anon-rss:{kilobytes}kB, oom_score_adj:984";
+    /// The first line of a process.
+    Started = Info "main", "{service} {version} started in {n} s";
+    /// A feature that was not there before.
+    FlagEvaluated = Info "feature.flags", "flag express-checkout evaluated to variant {attempt} for user {user}";
+}
+
+/// Who writes a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Writer {
+    /// An instance, in the context of a span.
+    Request,
+    /// An instance, outside any request.
+    Process,
+    /// The kernel of the instance's host.
+    Kernel,
+    /// The broker, in a log of its own.
+    Broker,
+    /// A store, in a log of its own.
+    Store(Store),
 }
 
 impl Line {
+    /// Who writes it.
+    pub(crate) const fn writer(self) -> Writer {
+        match self {
+            Self::SlowStatement | Self::LockWait | Self::LockAcquired | Self::NoSpace => {
+                Writer::Store(Store::Orders)
+            }
+            Self::SlowQuery => Writer::Store(Store::Catalog),
+            Self::CacheDiskFull => Writer::Store(Store::Cache),
+            Self::BrokerDiskFull => Writer::Broker,
+            Self::OutOfMemory => Writer::Kernel,
+            Self::Started => Writer::Process,
+            _ => Writer::Request,
+        }
+    }
+
     pub(crate) fn template(self) -> &'static Template {
         &TEMPLATES[self as usize]
     }

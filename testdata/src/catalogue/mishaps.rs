@@ -17,6 +17,18 @@ pub(crate) enum Mishap {
     Upstream,
     Unavailable,
     BadData,
+    /// No connection of the pool within the timeout.
+    NoConnection,
+    /// Nothing listens at the callee's address.
+    Refused,
+    /// The cache does not answer.
+    StoreDown,
+    /// The database's volume is full.
+    NoSpace,
+    /// The cache's volume is full.
+    ReadOnlyCache,
+    /// The broker's volume is full.
+    BrokerDisk,
 }
 
 /// Facts about a failure.
@@ -30,7 +42,7 @@ pub(crate) struct MishapFacts {
     types: [&'static str; 6],
 }
 
-static FACTS: [MishapFacts; 11] = [
+static FACTS: [MishapFacts; 17] = [
     MishapFacts {
         status: 404,
         message: "no such entity",
@@ -161,6 +173,78 @@ static FACTS: [MishapFacts; 11] = [
             "SyntaxError",
             "System.Text.Json.JsonException",
             "serde_json::Error",
+        ],
+    },
+    MishapFacts {
+        status: 503,
+        message: "connection is not available, request timed out after 2500 ms",
+        types: [
+            "java.sql.SQLTransientConnectionException",
+            "sqlalchemy.exc.TimeoutError",
+            "context.deadlineExceededError",
+            "TimeoutError",
+            "System.TimeoutException",
+            "ActiveRecord::ConnectionTimeoutError",
+        ],
+    },
+    MishapFacts {
+        status: 503,
+        message: "connection refused",
+        types: [
+            "java.net.ConnectException",
+            "ConnectionRefusedError",
+            "*net.OpError",
+            "ECONNREFUSED",
+            "System.Net.Sockets.SocketException",
+            "Errno::ECONNREFUSED",
+        ],
+    },
+    MishapFacts {
+        status: 503,
+        message: "connection to cart-cache.shop.svc:6379 refused",
+        types: [
+            "redis.clients.jedis.exceptions.JedisConnectionException",
+            "redis.exceptions.ConnectionError",
+            "*net.OpError",
+            "ConnectionError",
+            "StackExchange.Redis.RedisConnectionException",
+            "Redis::CannotConnectError",
+        ],
+    },
+    MishapFacts {
+        status: 500,
+        message: "could not extend file \"base/16411/24603\": No space left on device",
+        types: [
+            "org.postgresql.util.PSQLException",
+            "psycopg.errors.DiskFull",
+            "*pgconn.PgError",
+            "DatabaseError",
+            "Npgsql.PostgresException",
+            "PG::DiskFull",
+        ],
+    },
+    MishapFacts {
+        status: 500,
+        message: "MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist to disk",
+        types: [
+            "redis.clients.jedis.exceptions.JedisDataException",
+            "redis.exceptions.ResponseError",
+            "proto.RedisError",
+            "ReplyError",
+            "StackExchange.Redis.RedisServerException",
+            "Redis::CommandError",
+        ],
+    },
+    MishapFacts {
+        status: 500,
+        message: "disk error when trying to access log file on the disk",
+        types: [
+            "org.apache.kafka.common.errors.KafkaStorageException",
+            "KafkaStorageError",
+            "kafka.KafkaStorageError",
+            "KafkaJSProtocolError",
+            "Confluent.Kafka.KafkaException",
+            "Rdkafka::RdkafkaError",
         ],
     },
 ];

@@ -2,7 +2,7 @@
 
 use super::graph::Proto::{Consumer, Grpc, Http, Internal};
 use super::graph::Step::{Then, Together};
-use super::graph::{Op, ask, charge, forward, local, publish, query};
+use super::graph::{Call, Op, What, ask, charge, forward, local, publish, query};
 use super::log_lines::Line;
 use super::mishaps::Mishap;
 use super::services::Svc;
@@ -23,6 +23,19 @@ macro_rules! ops {
 impl OpId {
     pub(crate) fn facts(self) -> &'static Op {
         &OPS[self as usize]
+    }
+
+    /// Whether the operation, or anything its answer waits for, satisfies the test, which gets each
+    /// operation with `None` and with each of its calls.
+    pub(crate) fn reaches(self, test: &dyn Fn(Self, Option<What>) -> bool) -> bool {
+        let below = |call: &Call| {
+            test(self, Some(call.what))
+                || match call.what {
+                    What::Ask(op) | What::Forward(op) | What::Local(op) => op.reaches(test),
+                    What::Query(_) | What::Charge | What::Publish => false,
+                }
+        };
+        test(self, None) || self.facts().calls().any(below)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Services, their instances and the hosts they run on.
 
+use super::statements::Store;
+
 /// Instances of each service.
 pub(crate) const REPLICAS: usize = 3;
 /// Hosts.
@@ -14,6 +16,12 @@ pub(crate) const HOST_MEMORY: f64 = 68_719_476_736.0;
 pub(crate) const SKEWED_HOST: usize = 3;
 /// The host that the cpu incident saturates; no middleware runs there.
 pub(crate) const BUSY_HOST: usize = 1;
+/// CPU utilisation of the host with the runaway process, unless told otherwise.
+pub(crate) const BUSY_LOAD: f64 = 0.985;
+/// The host that the noisy-neighbour incident disturbs unless told otherwise.
+pub(crate) const NOISY_HOST: usize = 2;
+/// Connections of each instance's pool to a store.
+pub(crate) const POOL_SIZE: f64 = 20.0;
 /// The host of orders-db and cart-cache.
 pub(crate) const DATABASE_HOST: usize = 4;
 /// The host of catalog-db and the broker.
@@ -103,6 +111,11 @@ pub(crate) static SERVICES: [Service; 15] = [
     service(Svc::UserAuth, "user-auth", "4.8.1", Language::Go, 7007, 110.0),
 ];
 
+/// Memory one container of the service may use, bytes.
+pub(crate) const fn memory_limit(service: &Service) -> f64 {
+    service.memory * 1.6
+}
+
 /// Instances in all.
 pub(crate) const INSTANCES: usize = SERVICES.len() * REPLICAS;
 
@@ -113,6 +126,17 @@ impl Svc {
 
     pub(crate) fn facts(self) -> &'static Service {
         &SERVICES[self.index()]
+    }
+
+    /// The database to which the service keeps a pool of connections.
+    pub(crate) const fn pool(self) -> Option<Store> {
+        match self {
+            Self::Orders | Self::Inventory | Self::Payment | Self::UserAuth | Self::Shipping => {
+                Some(Store::Orders)
+            }
+            Self::Catalog | Self::Search | Self::Pricing => Some(Store::Catalog),
+            _ => None,
+        }
     }
 
     /// The number of the service's `replica`-th instance.

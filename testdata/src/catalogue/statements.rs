@@ -1,6 +1,8 @@
 //! Databases, the cache, and the statements asked of them.
 
-use super::services::{BROKER_HOST, DATABASE_HOST};
+use super::graph::{Call, What};
+use super::ops::OPS;
+use super::services::{BROKER_HOST, DATABASE_HOST, Svc};
 
 /// A store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +91,9 @@ macro_rules! statements {
         #[repr(u8)]
         pub(crate) enum Stmt { $($(#[$doc])* $id),+ }
 
+        /// Every statement's number, in order.
+        static NUMBERS: &[Stmt] = &[$(Stmt::$id),+];
+
         /// Every statement, in the order of [`Stmt`].
         pub(crate) static STATEMENTS: &[Statement] = &[$(Statement {
             store: Store::$store, operation: $operation, table: $table, summary: $summary,
@@ -148,5 +153,28 @@ statements! {
 impl Stmt {
     pub(crate) fn facts(self) -> &'static Statement {
         &STATEMENTS[self as usize]
+    }
+
+    /// The statement with this number.
+    pub(crate) fn numbered(number: usize) -> Option<Self> {
+        NUMBERS.get(number).copied()
+    }
+
+    /// Whether it changes what is stored.
+    pub(crate) fn writes(self) -> bool {
+        !matches!(self.facts().operation, "SELECT" | "GET" | "HGETALL" | "LRANGE")
+    }
+
+    /// Whether it locks rows that a transaction may hold already.
+    pub(crate) fn locks_rows(self) -> bool {
+        let facts = self.facts();
+        facts.store == Store::Orders
+            && (facts.text.contains("FOR UPDATE") || facts.operation != "SELECT")
+    }
+
+    /// The service that asks it.
+    pub(crate) fn owner(self) -> Option<Svc> {
+        let asks = |call: &Call| matches!(call.what, What::Query(stmt) if stmt == self);
+        OPS.iter().find(|op| op.calls().any(asks)).map(|op| op.service)
     }
 }

@@ -5,26 +5,33 @@ use std::fmt::Write as _;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord as OtlpLog, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::spans::name;
 use super::{SCHEMA_URL, scope, trouble, unix};
 use crate::attrs::{Attrs, string_value};
 use crate::catalogue::graph::Proto;
-use crate::catalogue::log_lines::Line;
-use crate::catalogue::services::SKEWED_HOST;
+use crate::catalogue::log_lines::{Line, Writer};
+use crate::catalogue::services::{SKEWED_HOST, memory_limit};
 use crate::catalogue::statements::Store;
 use crate::dice::mix;
 use crate::simulate::{Home, LogRecord, Shape, SpanRecord, TraceRecord, Window};
 use crate::world::World;
 
-/// The database writes this line, in a log without trace context of its own process.
-fn from_database(line: Line) -> bool {
-    line == Line::SlowStatement
+/// Orders by who writes it, then logger; what belongs to no request comes last. Two records with the
+/// same writer and home have the same resource.
+fn place(log: &LogRecord) -> (Writer, Home, &'static str) {
+    (log.line.writer(), log.home, log.line.template().logger)
 }
 
-/// Orders by resource, then logger; the database comes last.
-fn place(log: &LogRecord) -> (bool, Home, &'static str) {
-    (from_database(log.line), log.home, log.line.template().logger)
+/// The resource of a record.
+fn resource<'a>(world: &'a World, log: &LogRecord) -> &'a Resource {
+    match log.line.writer() {
+        Writer::Request | Writer::Process => world.resources.instance(log.home),
+        Writer::Kernel => world.resources.host(log.home.instance.host()),
+        Writer::Broker => world.resources.broker(),
+        Writer::Store(store) => world.resources.store(store.index()),
+    }
 }
 
 /// The window's log records in the order of time, as requests of at most `batch_records`.
@@ -38,16 +45,13 @@ fn request(world: &World, window: &Window, part: &mut [&LogRecord]) -> ExportLog
     part.sort_by_key(|log| place(log));
     let same_resource = |a: &&LogRecord, b: &&LogRecord| {
         let (a, b) = (place(a), place(b));
-        a.0 == b.0 && (a.0 || a.1 == b.1)
+        let shared = matches!(a.0, Writer::Store(_) | Writer::Broker);
+        a.0 == b.0 && (shared || a.1 == b.1)
     };
     let mut resource_logs = Vec::new();
     for of_resource in part.chunk_by(same_resource) {
         let Some(first) = of_resource.first() else { continue };
-        let resource = if from_database(first.line) {
-            world.resources.store(Store::Orders.index()).clone()
-        } else {
-            world.resources.instance(first.home).clone()
-        };
+        let resource = resource(world, first).clone();
         let version = first.home.instance.service().version;
         let scope_logs = of_resource
             .chunk_by(|a, b| a.line.template().logger == b.line.template().logger)
@@ -70,15 +74,17 @@ fn record(world: &World, window: &Window, log: &LogRecord) -> OtlpLog {
     let span = &window.spans[log.span as usize];
     let trace = &window.traces[span.trace as usize];
     let template = log.line.template();
-    let skewed = log.home.instance.host() == SKEWED_HOST && !from_database(log.line);
+    let writer = log.line.writer();
+    let on_host = matches!(writer, Writer::Request | Writer::Process | Writer::Kernel);
+    let skewed = log.home.instance.host() == SKEWED_HOST && on_host;
     let time_ns = log.time_ns + if skewed { world.config.clock_skew_ns } else { 0 };
     let body = if log.line == Line::OrderPlaced {
         placed(trace, log)
     } else {
-        string_value(text(template.text, trace, span, log))
+        string_value(text(world, template.text, trace, span, log))
     };
     let event = if log.line == Line::OrderPlaced { "shop.order.placed" } else { "" };
-    let (trace_id, span_id) = if from_database(log.line) {
+    let (trace_id, span_id) = if writer != Writer::Request {
         (Vec::new(), Vec::new())
     } else {
         (trace.id.to_vec(), span.id.to_be_bytes().to_vec())
@@ -136,9 +142,12 @@ fn attributes(trace: &TraceRecord, span: &SpanRecord, log: &LogRecord) -> Vec<Ke
             attrs.int("http.response.status_code", i64::from(span.status));
             attrs.text("user_agent.original", trace.agent());
         }
-        Line::SlowStatement => {
-            attrs.text("log.file.path", "/var/log/postgresql/postgresql-16-main.log");
-            attrs.int("process.pid", 2000 + (log.draws % 60) as i64);
+        line if matches!(line.writer(), Writer::Store(_) | Writer::Broker) => {
+            attrs.text("log.file.path", file(line.writer()));
+            attrs.int("process.pid", backend(log));
+        }
+        Line::OutOfMemory => {
+            attrs.text("log.iostream", "kmsg");
         }
         _ => {
             attrs.text("thread.name", format!("worker-{}", log.draws % 16));
@@ -150,14 +159,42 @@ fn attributes(trace: &TraceRecord, span: &SpanRecord, log: &LogRecord) -> Vec<Ke
     attrs.take()
 }
 
+/// The file a store or the broker logs to.
+const fn file(writer: Writer) -> &'static str {
+    match writer {
+        Writer::Store(Store::Orders) => "/var/log/postgresql/postgresql-16-main.log",
+        Writer::Store(Store::Catalog) => "/var/log/mysql/mysql-slow.log",
+        Writer::Store(Store::Cache) => "/var/log/redis/redis-server.log",
+        _ => "/var/log/kafka/server.log",
+    }
+}
+
+/// The process of the database that serves the connection.
+fn backend(log: &LogRecord) -> i64 {
+    2000 + (log.draws % 60) as i64
+}
+
 /// A template with its placeholders filled in.
-fn text(template: &str, trace: &TraceRecord, span: &SpanRecord, log: &LogRecord) -> String {
+fn text(
+    world: &World,
+    template: &str,
+    trace: &TraceRecord,
+    span: &SpanRecord,
+    log: &LogRecord,
+) -> String {
     let mut out = String::with_capacity(template.len() + 48);
     let mut rest = template;
     while let Some(open) = rest.find('{') {
         out.push_str(&rest[..open]);
         let Some(close) = rest[open..].find('}') else { break };
-        fill(&rest[open + 1..open + close], trace, span, log, &mut out);
+        let what = &rest[open + 1..open + close];
+        match log.line.writer() {
+            Writer::Request => fill(what, trace, span, log, &mut out),
+            _ => match machine(world, what, log) {
+                Some(text) => out.push_str(&text),
+                None => fill(what, trace, span, log, &mut out),
+            },
+        }
         rest = &rest[open + close + 1..];
     }
     out.push_str(rest);
@@ -201,4 +238,21 @@ fn word(what: &str, trace: &TraceRecord, span: &SpanRecord) -> String {
         },
         _ => String::new(),
     }
+}
+
+/// What stores, kernels and starting processes write of themselves.
+fn machine(world: &World, what: &str, log: &LogRecord) -> Option<String> {
+    let service = log.home.instance.service();
+    Some(match what {
+        "pid" if log.line == Line::OutOfMemory => (20_000 + log.draws % 9_000).to_string(),
+        "pid" => backend(log).to_string(),
+        "transaction" => (8_120_000 + log.time_ns / 1_000_000_000 % 100_000).to_string(),
+        "millis" => format!("{:03}", log.draws % 400),
+        "rows" => (400_000 + log.draws % 1_900_000).to_string(),
+        "executable" => service.language.runtime().executable.to_owned(),
+        "kilobytes" => format!("{:.0}", memory_limit(service) / 1024.0),
+        "service" => service.name.to_owned(),
+        "version" => world.resources.version(log.home).to_owned(),
+        _ => return None,
+    })
 }

@@ -3,7 +3,9 @@
 mod apps;
 mod hosts;
 mod middleware;
+mod optional;
 mod points;
+mod pools;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
@@ -53,7 +55,9 @@ impl Interval<'_> {
         let config = &self.world.config;
         let start = config.start_ns.div_euclid(NANOS).min(self.to);
         let area = traffic::area(self.to, config.diurnal) - traffic::area(start, config.diurnal);
-        area * config.traces_per_second
+        let shares = World::entry_shares();
+        let moved = self.world.plan.moved(self.to, &shares) - self.world.plan.moved(start, &shares);
+        (area + moved) * config.traces_per_second
     }
 
     /// A seeded number in `[0, 1)` that belongs to this interval and `what`.

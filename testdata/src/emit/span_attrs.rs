@@ -6,7 +6,7 @@ use super::spans::failed;
 use super::trouble;
 use crate::attrs::Attrs;
 use crate::catalogue::graph::Proto;
-use crate::catalogue::mishaps::grpc_name;
+use crate::catalogue::mishaps::{Mishap, grpc_name};
 use crate::catalogue::ops::OpId;
 use crate::catalogue::services::{Language, Svc};
 use crate::catalogue::statements::{Stmt, Store};
@@ -132,6 +132,10 @@ fn query(stmt: Stmt, span: &SpanRecord, attrs: &mut Attrs) {
             let rows = 1 + span.draws % u64::from(facts.rows);
             attrs.int("db.response.returned_rows", rows as i64);
         }
+    }
+    if span.mishap == Some(Mishap::NoSpace) {
+        // SQLSTATE of class 53, insufficient resources: disk_full.
+        attrs.text("db.response.status_code", "53100");
     }
     attrs.text("server.address", store.address).int("server.port", store.port);
     attrs.text("network.peer.address", store.peer);

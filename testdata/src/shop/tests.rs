@@ -1,7 +1,8 @@
+mod faults;
 mod incidents;
 mod metrics;
 mod shape;
-mod view;
+pub(crate) mod view;
 
 use proptest::prelude::*;
 use prost::Message as _;

@@ -1,20 +1,27 @@
 //! Walks the call graph for one user request.
 
-use super::{Home, LogRecord, Pace, Shape, SpanRecord, TraceRecord, Window};
+mod lines;
+mod messages;
+mod stores;
+
+use super::{Home, Pace, Shape, SpanRecord, TraceRecord, Window};
 use crate::catalogue::graph::{Call, Op, Proto, Step, What};
 use crate::catalogue::log_lines::Line;
 use crate::catalogue::mishaps::Mishap;
 use crate::catalogue::ops::OpId;
 use crate::catalogue::services::{Instance, Language, REPLICAS, SKEWED_HOST, Svc};
-use crate::catalogue::statements::{Stmt, Store};
-use crate::dice::Dice;
-use crate::plan::PAUSE_PERIOD_NS;
+use crate::config::Incident;
+use crate::dice::{Dice, Whims};
+use crate::plan::spot::Spot;
+use crate::plan::{Leak, PAUSE_PERIOD_NS};
 use crate::world::World;
 
-/// Threshold of the database's slow-statement log, nanoseconds.
-const SLOW_STATEMENT_NS: i64 = 150_000_000;
-/// A required connection answers or the caller gives up after this long, nanoseconds.
-const PROVIDER_TIMEOUT_NS: i64 = 2_000_000_000;
+/// A caller learns after this long that nothing listens at the callee's address, nanoseconds.
+const REFUSED_NS: i64 = 1_000_000;
+/// Least retransmission timeout of TCP in Linux, nanoseconds.
+const RETRANSMISSION_NS: i64 = 200_000_000;
+/// Part of the calls over a delayed edge that lose a packet.
+pub(crate) const LOSSES: f64 = 0.02;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +35,7 @@ pub(super) struct Run<'a> {
     pub(super) world: &'a World,
     pub(super) pace: &'a Pace,
     pub(super) dice: Dice,
+    pub(super) whims: Whims,
     pub(super) window: &'a mut Window,
     pub(super) trace: u32,
 }
@@ -57,6 +65,7 @@ impl Run<'_> {
         id[..8].copy_from_slice(&high.to_be_bytes());
         id[8..].copy_from_slice(&low.to_be_bytes());
         self.trace = self.window.traces.len() as u32;
+        self.whims = Whims::new(low);
         let draws = self.dice.word();
         self.window.traces.push(TraceRecord { id, draws });
     }
@@ -75,7 +84,15 @@ impl Run<'_> {
 
     fn pick(&mut self, service: Svc) -> Home {
         let replica = self.dice.below(REPLICAS as u32) as usize;
-        self.pace.home(service.instance(replica))
+        let turns = (replica..replica + REPLICAS).map(|r| service.instance(r % REPLICAS));
+        let absent = &self.pace.moment.absent;
+        let there = turns.into_iter().find(|instance| !absent[instance.index()]);
+        self.pace.home(there.unwrap_or(service.instance(replica)))
+    }
+
+    /// Whether the instance was killed and callers do not know yet.
+    fn refuses(&self, instance: Instance) -> bool {
+        self.pace.moment.leak[instance.index()] == Some(Leak::Refusing)
     }
 
     fn open(&mut self, shape: Shape, home: Home, at: i64, caller: Caller) -> usize {
@@ -121,7 +138,7 @@ impl Run<'_> {
     fn work(&mut self, span: usize, op: &Op, at: i64, ns: f64) -> i64 {
         let home = self.window.spans[span].home;
         self.window.spans[span].cpu_ns += (ns * f64::from(op.cpu_percent) / 100.0) as i64;
-        let wall = (ns * self.pace.host[home.instance.host()]) as i64;
+        let wall = (ns * self.pace.of(home.instance)) as i64;
         self.through_pauses(home.instance, at, at + wall)
     }
 
@@ -148,17 +165,13 @@ impl Run<'_> {
         let op = id.facts();
         let span = self.open(Shape::Answer(id), home, at, caller);
         let me = Caller { span: self.window.spans[span].id, peer: home.instance };
-        let bad = self.pace.moment.bad_cart(home.instance);
+        let bad = self.pace.moment.carries(home.instance, Incident::BadDeploy);
         let steps = op.steps.len();
         let total = self.dice.log_normal(op.work_us * 1000.0, op.sigma);
         let share = total / (steps + 1) as f64;
         let fails = self.mishap_of(op, bad);
         let fails_after = self.dice.below(steps as u32 + 1) as usize;
-        let mut now = at;
-        if bad {
-            // The bad version waits for a lock: time passes, the CPU does not notice.
-            now += self.dice.log_normal(70e6, 0.5) as i64;
-        }
+        let mut now = at + self.held_up(id, home.instance, bad);
         let mut mishap = None;
         for (number, step) in op.steps.iter().enumerate() {
             now = self.work(span, op, now, share);
@@ -182,8 +195,28 @@ impl Run<'_> {
         Ended { at: now, mishap }
     }
 
-    fn mishap_of(&mut self, op: &Op, bad: bool) -> Option<Mishap> {
-        if bad && self.dice.chance(300_000) {
+    /// Time that passes before an operation begins to work, without use of the CPU, nanoseconds.
+    fn held_up(&mut self, id: OpId, instance: Instance, bad: Option<f64>) -> i64 {
+        let mut ns = 0.0;
+        if id.facts().proto != Proto::Internal {
+            if let Some(factor) = bad {
+                // The bad version waits for a lock of its own.
+                ns += self.whims.log_normal(70e6 * factor, 0.5);
+            }
+            let stall = self.pace.stall[instance.index()];
+            if stall > 0.0 {
+                ns += stall * self.whims.around_one(0.8);
+            }
+        }
+        if let Some(ms) = self.pace.moment.slow_page(id) {
+            ns += ms * 1e6 * self.whims.around_one(0.5);
+        }
+        ns as i64
+    }
+
+    fn mishap_of(&mut self, op: &Op, bad: Option<f64>) -> Option<Mishap> {
+        let fails = bad.is_some_and(|factor| self.whims.unit() < (0.3 * factor).min(0.9));
+        if fails {
             return Some(Mishap::NullValue);
         }
         let (mishap, ppm) = op.mishap?;
@@ -215,6 +248,9 @@ impl Run<'_> {
             What::Forward(op) => {
                 let net = self.network();
                 let there = self.pick(op.facts().service);
+                if self.refuses(there.instance) {
+                    return Ended { at: at + REFUSED_NS, mishap: Some(Mishap::Refused) };
+                }
                 let ended = self.answer(op, there, at + net, me);
                 Ended { at: ended.at + net, ..ended }
             }
@@ -233,8 +269,14 @@ impl Run<'_> {
             self.line_of(me, line, home, ended.at);
             return Ended { at: ended.at, mishap: None };
         }
-        // A caller's mistake passes through unchanged; a server's failure becomes ours.
-        let mishap = ended.mishap.map(|m| if m.is_callers() { m } else { Mishap::Upstream });
+        // A caller's mistake passes through unchanged, and so does what went wrong here; a server's
+        // failure becomes ours.
+        let here = matches!(call.what, What::Query(_));
+        let mishap = ended.mishap.map(|m| match m {
+            _ if m.is_callers() => m,
+            Mishap::NoConnection if here => m,
+            _ => Mishap::Upstream,
+        });
         Ended { at: ended.at, mishap }
     }
 
@@ -247,153 +289,29 @@ impl Run<'_> {
         let there = self.pick(op.facts().service);
         let caller = Caller { span: me.span, peer: there.instance };
         let client = self.open(Shape::Ask(op), home, at, caller);
-        let out = self.network();
+        if self.refuses(there.instance) {
+            let end = at + REFUSED_NS;
+            self.close(client, end, Some(Mishap::Refused), true);
+            return Ended { at: end, mishap: Some(Mishap::Refused) };
+        }
+        let (further, back) = self.delay(home.instance, there.instance);
+        let out = self.network() + further;
         let from = Caller { span: self.window.spans[client].id, peer: home.instance };
         let ended = self.answer(op, there, at + out, from);
-        let end = ended.at + self.network();
+        let end = ended.at + self.network() + back;
         self.close(client, end, ended.mishap, false);
         Ended { at: end, mishap: ended.mishap }
     }
 
-    /// A statement; the catalog's bad version follows a list with one query per product.
-    fn queries(&mut self, id: OpId, stmt: Stmt, home: Home, at: i64, me: Caller) -> Ended {
-        let mut ended = self.query(stmt, home, at, me);
-        let lists = matches!(id, OpId::CatalogFeatured | OpId::CatalogBatch);
-        if lists && ended.mishap.is_none() && self.pace.moment.n_plus_one(home.instance) {
-            let products = if id == OpId::CatalogFeatured { 24 } else { 12 };
-            for _ in 0..products {
-                ended = self.query(Stmt::ProductById, home, ended.at + 60_000, me);
-            }
-        }
-        ended
-    }
-
-    fn query(&mut self, stmt: Stmt, home: Home, at: i64, me: Caller) -> Ended {
-        let facts = stmt.facts();
-        let caller = Caller { span: me.span, peer: home.instance };
-        let span = self.open(Shape::Query(stmt), home, at, caller);
-        let mut ns = self.dice.log_normal(facts.median_us * 1000.0, facts.sigma);
-        let store_host = self.pace.host[facts.store.facts().host];
-        ns *= store_host;
-        if self.pace.moment.slow_sql && facts.store == Store::Orders {
-            // The lost index makes one statement read the whole table; the others wait a little for
-            // the same disks and locks.
-            ns *= if stmt == Stmt::OrderHistory { 20.0 + 20.0 * self.dice.unit() } else { 1.15 };
-        }
-        let end = self.through_pauses(home.instance, at, at + 200_000 + ns as i64);
-        self.close(span, end, None, false);
-        if facts.store == Store::Orders && end - at > SLOW_STATEMENT_NS {
-            self.line(span, Line::SlowStatement, home, end);
-        }
-        Ended { at: end, mishap: None }
-    }
-
-    /// Charges the card: up to two retries with growing delay.
-    fn charge(&mut self, home: Home, at: i64, me: Caller) -> Ended {
-        let mut now = at;
-        for attempt in 1..=3u8 {
-            let caller = Caller { span: me.span, peer: home.instance };
-            let span = self.open(Shape::Charge(attempt), home, now, caller);
-            let failing = if self.pace.moment.provider_down { 800_000 } else { 6_000 };
-            let mishap = if !self.dice.chance(failing) {
-                None
-            } else if self.dice.chance(400_000) {
-                Some(Mishap::Timeout)
-            } else {
-                Some(Mishap::Unavailable)
-            };
-            let took = match mishap {
-                Some(Mishap::Timeout) => PROVIDER_TIMEOUT_NS,
-                Some(_) => self.dice.log_normal(35e6, 0.4) as i64,
-                None => self.dice.log_normal(110e6, 0.35) as i64,
-            };
-            now = self.through_pauses(home.instance, now, now + took);
-            self.close(span, now, mishap, mishap.is_some());
-            if mishap.is_none() || attempt == 3 {
-                return Ended { at: now, mishap };
-            }
-            self.line(span, Line::PaymentRetry, home, now);
-            now += 50_000_000 << attempt;
-        }
-        Ended { at: now, mishap: None }
-    }
-
-    /// Sends the order event; shipping reads it as part of this trace, notification in a trace of
-    /// its own that links back.
-    fn publish(&mut self, home: Home, at: i64, me: Caller) -> Ended {
-        let caller = Caller { span: me.span, peer: home.instance };
-        let span = self.open(Shape::Publish, home, at, caller);
-        let took = self.dice.log_normal(1_600_000.0, 0.5) as i64;
-        let end = self.through_pauses(home.instance, at, at + took);
-        self.close(span, end, None, false);
-        let producer = self.window.spans[span].id;
-        let trace = self.trace;
-        self.window.links.push((self.window.traces[trace as usize].id, producer));
-        let link = self.window.links.len() as u32;
-
-        let shipping = self.pick(Svc::Shipping);
-        let lag = self.dice.log_normal(18e6, 0.6) as i64;
-        let caller = Caller { span: producer, peer: home.instance };
-        self.consume(OpId::ShipmentPlan, shipping, end + lag, caller, link);
-
-        let draws = self.window.traces[trace as usize].draws;
-        self.begin_trace();
-        // The message carries the order, so the lines speak of the same one.
-        self.window.traces[self.trace as usize].draws = draws;
-        let notification = self.pick(Svc::Notification);
-        let lag = self.dice.log_normal(25e6, 0.6) as i64;
-        let caller = Caller { span: 0, peer: home.instance };
-        self.consume(OpId::Notify, notification, end + lag, caller, link);
-        self.trace = trace;
-        Ended { at: end, mishap: None }
-    }
-
-    fn consume(&mut self, op: OpId, home: Home, at: i64, caller: Caller, link: u32) {
-        let span = self.window.spans.len();
-        self.answer(op, home, at, caller);
-        self.window.spans[span].link = link;
-    }
-
-    /// Logs what an operation logs.
-    fn write_lines(&mut self, span: usize, op: &Op, mishap: Option<Mishap>, origin: bool) {
-        let SpanRecord { home, start_ns, end_ns, .. } = self.window.spans[span];
-        for (line, percent) in op.lines {
-            // What a failed operation would have logged at its end does not happen.
-            if self.dice.chance(percent * 10_000) && mishap.is_none() {
-                let offset = self.dice.unit() * (end_ns - start_ns) as f64;
-                self.line(span, *line, home, start_ns + offset as i64);
-            }
-        }
-        if op.service == Svc::EdgeGateway {
-            self.line(span, Line::Access, home, end_ns);
-        }
-        let Some(mishap) = mishap else { return };
-        let refused = match mishap {
-            Mishap::BadCredentials => Some(Line::LoginRefused),
-            Mishap::Declined => Some(Line::PaymentDeclined),
-            Mishap::NotFound if op.service == Svc::Catalog => Some(Line::ProductGone),
-            _ => None,
+    /// What a faulty network adds to a call, there and back, nanoseconds.
+    fn delay(&mut self, caller: Instance, callee: Instance) -> (i64, i64) {
+        let edge = Spot::Edge(caller.service().svc, callee.service().svc);
+        let Some(ms) = self.pace.moment.strength(Incident::NetworkDelay, edge) else {
+            return (0, 0);
         };
-        match refused {
-            Some(line) if origin => self.line(span, line, home, end_ns),
-            None if origin && !mishap.is_callers() => self.line(span, Line::Failed, home, end_ns),
-            None if !mishap.is_callers() && op.proto != Proto::Internal => {
-                self.line(span, Line::Gave, home, end_ns);
-            }
-            _ => {}
-        }
-    }
-
-    fn line(&mut self, span: usize, line: Line, home: Home, time_ns: i64) {
-        let draws = self.dice.word();
-        self.window.logs.push(LogRecord { line, span: span as u32, home, time_ns, draws });
-    }
-
-    /// Logs in the span with this id, which is among the latest.
-    fn line_of(&mut self, caller: Caller, line: Line, home: Home, time_ns: i64) {
-        let found = self.window.spans.iter().rposition(|s| s.id == caller.span);
-        if let Some(span) = found {
-            self.line(span, line, home, time_ns);
-        }
+        let mut half = || (ms * 0.5e6 * self.whims.around_one(0.3)) as i64;
+        let (out, back) = (half(), half());
+        let lost = self.whims.unit() < LOSSES;
+        (out + if lost { RETRANSMISSION_NS } else { 0 }, back)
     }
 }

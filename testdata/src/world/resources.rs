@@ -2,20 +2,20 @@
 
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::attrs::Attrs;
-use crate::catalogue::services::{
-    BROKER_HOST, HOST_ADDRESSES, HOST_NAMES, HOSTS, INSTANCES, Instance, Svc,
-};
+use crate::attrs::{Attrs, text_of};
+use crate::catalogue::services::{BROKER_HOST, HOST_ADDRESSES, HOST_NAMES, HOSTS, Instance};
 use crate::catalogue::statements::STORES;
+use crate::catalogue::versions::{next_minor, next_patch};
 use crate::config::ShopConfig;
 use crate::dice::mix;
-use crate::plan::{BAD_CART_VERSION, N_PLUS_ONE_VERSION, Plan};
+use crate::plan::{Life, Plan, Version};
 use crate::simulate::Home;
 
 /// Every resource of a shop.
 #[derive(Debug, Clone)]
 pub(crate) struct Resources {
-    instances: Vec<Resource>,
+    /// The lives of each instance.
+    instances: Vec<Vec<Resource>>,
     hosts: Vec<Resource>,
     stores: Vec<Resource>,
     broker: Resource,
@@ -23,12 +23,11 @@ pub(crate) struct Resources {
 
 impl Resources {
     pub(crate) fn new(config: &ShopConfig, plan: &Plan) -> Self {
-        let instances = (0..plan.generations())
-            .flat_map(|generation| {
-                Instance::all().map(move |instance| Home { instance, generation })
-            })
-            .map(|home| instance(config.seed, home))
-            .collect();
+        let lives = |i: Instance| {
+            let lives = plan.lives(i).iter().enumerate();
+            lives.map(|(n, life)| instance(config.seed, i, n as u64, life)).collect()
+        };
+        let instances = Instance::all().map(lives).collect();
         let hosts = (0..HOSTS).map(|h| host(config.seed, h)).collect();
         let stores = STORES.iter().map(|s| {
             let mut attrs = Attrs::with_capacity(8);
@@ -45,8 +44,18 @@ impl Resources {
     }
 
     pub(crate) fn instance(&self, home: Home) -> &Resource {
-        let at = usize::from(home.generation) * INSTANCES + home.instance.index();
-        &self.instances[at.min(self.instances.len() - 1)]
+        let lives = &self.instances[home.instance.index()];
+        &lives[usize::from(home.generation).min(lives.len() - 1)]
+    }
+
+    /// `service.instance.id`.
+    pub(crate) fn instance_id(&self, home: Home) -> &str {
+        text_of(&self.instance(home).attributes, "service.instance.id")
+    }
+
+    /// `service.version`.
+    pub(crate) fn version(&self, home: Home) -> &str {
+        text_of(&self.instance(home).attributes, "service.version")
     }
 
     pub(crate) fn host(&self, host: usize) -> &Resource {
@@ -90,15 +99,6 @@ fn uuid(bits: u128) -> String {
     )
 }
 
-fn version(home: Home) -> &'static str {
-    let service = home.instance.service();
-    match (service.svc, home.generation % 2) {
-        (Svc::Cart, 1) => BAD_CART_VERSION,
-        (Svc::Catalog, 1) => N_PLUS_ONE_VERSION,
-        _ => service.version,
-    }
-}
-
 /// Five letters and digits as Kubernetes makes them, chosen by the bits.
 fn suffix(mut bits: u64) -> String {
     const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -110,26 +110,33 @@ fn suffix(mut bits: u64) -> String {
     out
 }
 
-fn instance(seed: u64, home: Home) -> Resource {
-    let service = home.instance.service();
+fn instance(seed: u64, instance: Instance, number: u64, life: &Life) -> Resource {
+    let service = instance.service();
     let runtime = service.language.runtime();
-    let number = u64::from(home.generation) << 8 | u64::from(home.instance.0);
+    // A container restarted in its pod has an id of its own.
+    let container = number << 8 | u64::from(instance.0);
+    let number = u64::from(life.pod) << 8 | u64::from(instance.0);
     let bits = wide(seed, 0x1_0000 + number);
     let template = mix(seed, 0x9_0000 + (number >> 8 << 8 | service.svc as u64));
     let pod = format!("{}-{:09x}-{}", service.name, template >> 28, suffix(bits as u64));
+    let version = match life.version {
+        Version::Usual => service.version.to_owned(),
+        Version::Minor => next_minor(service.version),
+        Version::Patch => next_patch(service.version),
+    };
     let mut attrs = Attrs::with_capacity(24);
     attrs.text("service.name", service.name);
     attrs.text("service.namespace", "shop");
-    attrs.text("service.version", version(home));
+    attrs.text("service.version", version);
     attrs.text("service.instance.id", uuid(bits));
     attrs.text("deployment.environment.name", "production");
-    push_host(seed, home.instance.host(), &mut attrs);
+    push_host(seed, instance.host(), &mut attrs);
     attrs.text("k8s.namespace.name", "shop");
     attrs.text("k8s.deployment.name", service.name);
     attrs.text("k8s.pod.name", pod);
     attrs.text("k8s.pod.uid", uuid(bits.rotate_left(41)));
-    attrs.text("k8s.pod.ip", home.instance.address());
-    attrs.text("container.id", format!("{:032x}{:032x}", wide(seed, 0x5_0000 + number), bits));
+    attrs.text("k8s.pod.ip", instance.address());
+    attrs.text("container.id", format!("{:032x}{:032x}", wide(seed, 0x5_0000 + container), bits));
     attrs.int("process.pid", 1 + (bits >> 90) as i64 % 7 * 6);
     attrs.text("process.executable.name", runtime.executable);
     attrs.text("process.runtime.name", runtime.name);

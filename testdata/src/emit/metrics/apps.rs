@@ -10,25 +10,31 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Histogram, HistogramDataPoint, Metric, ResourceMetrics, Summary, SummaryDataPoint,
 };
 
-use super::points::{counted, metric, of, tag, tagged, whole};
-use super::{Interval, NANOS, hosts};
+use super::points::{counted, metric, of, tagged, whole};
+use super::{Interval, NANOS, hosts, optional, pools};
 use crate::attrs::Attrs;
 use crate::catalogue::graph::Proto;
 use crate::catalogue::mishaps::grpc_name;
-use crate::catalogue::services::{BUSY_HOST, CONTAINER_CORES, Instance, Language, Svc};
-use crate::catalogue::statements::{STORES, Store};
+use crate::catalogue::services::{
+    CONTAINER_CORES, Instance, Language, REPLICAS, Svc, memory_limit,
+};
 use crate::config::Incident;
 use crate::emit::unix;
-use crate::plan::{PAUSE_PERIOD_NS, Pause};
+use crate::plan::spot::Spot;
+use crate::plan::{Leak, PAUSE_PERIOD_NS, Pause};
 use crate::simulate::Home;
 use crate::stats::{BOUNDS, Durations, Series};
 
 const MIB: f64 = 1_048_576.0;
-/// Connections of each instance's pool to a store.
-const POOL_SIZE: f64 = 20.0;
+/// Memory of a container relative to its process.
+const CONTAINER_OVERHEAD: f64 = 1.07;
 
 pub(super) fn metrics(interval: &Interval<'_>) -> Vec<ResourceMetrics> {
-    Instance::all().map(|instance| instance_metrics(interval, instance)).collect()
+    let there = |i: &Instance| {
+        let killed = interval.moment.leak[i.index()] == Some(Leak::Refusing);
+        !killed && !interval.moment.absent[i.index()]
+    };
+    Instance::all().filter(there).map(|instance| instance_metrics(interval, instance)).collect()
 }
 
 fn instance_metrics(interval: &Interval<'_>, instance: Instance) -> ResourceMetrics {
@@ -38,7 +44,7 @@ fn instance_metrics(interval: &Interval<'_>, instance: Instance) -> ResourceMetr
     all.extend(requests(interval, instance, true));
     all.extend(requests(interval, instance, false));
     process(interval, instance, &mut all);
-    pools(interval, instance, &mut all);
+    pools::metrics(interval, instance, &mut all);
     match language {
         Language::Java => jvm(interval, instance, &mut all),
         Language::Go => go(interval, instance, &mut all),
@@ -52,12 +58,23 @@ fn instance_metrics(interval: &Interval<'_>, instance: Instance) -> ResourceMetr
     if instance == Svc::Checkout.instance(0) {
         business(interval, &mut all);
     }
+    if interval.world.config.optional_metrics {
+        optional::of_instance(interval, instance, &mut all);
+    }
     let library = language.runtime().server_scope;
     of(interval.world.resources.instance(home), library, all)
 }
 
 fn slowness(interval: &Interval<'_>, instance: Instance) -> f64 {
-    if interval.moment.busy_host && instance.host() == BUSY_HOST { 9.0 } else { 1.0 }
+    let host = Spot::Host(instance.host());
+    let strained = |incident| interval.moment.strength(incident, host).is_some();
+    if strained(Incident::Cpu) {
+        9.0
+    } else if strained(Incident::NoisyNeighbour) {
+        5.0
+    } else {
+        1.0
+    }
 }
 
 /// The instance's pauses that began in the interval.
@@ -77,7 +94,13 @@ pub(super) fn pause_seconds(interval: &Interval<'_>, instance: Instance) -> f64 
 /// Resident memory of an instance, bytes.
 pub(super) fn memory(interval: &Interval<'_>, instance: Instance) -> f64 {
     let noise = 0.96 + 0.08 * interval.noise(0x3e + instance.index() as u64);
-    instance.service().memory * noise
+    let quiet = instance.service().memory * noise;
+    match interval.moment.leak[instance.index()] {
+        Some(Leak::Growing(part)) => {
+            quiet + (memory_limit(instance.service()) / CONTAINER_OVERHEAD - quiet) * part
+        }
+        _ => quiet,
+    }
 }
 
 /// Server request durations over HTTP, or over gRPC.
@@ -143,55 +166,36 @@ fn process(interval: &Interval<'_>, instance: Instance, all: &mut Vec<Metric>) {
     let memory = memory(interval, instance);
     let one = |v: f64| vec![(Vec::new(), whole(v))];
     all.push(interval.total("process.memory.usage", "By", false, one(memory)));
-    all.push(interval.total("container.memory.usage", "By", false, one(memory * 1.07)));
+    all.push(interval.total(
+        "container.memory.usage",
+        "By",
+        false,
+        one(memory * CONTAINER_OVERHEAD),
+    ));
     // A container is throttled for a small part of the time it works, and for most of the
     // incident's when its host is saturated.
     let world = interval.world;
     let expected = world.cpu_per_request[instance.index()] / 1e9 * world.cpu_scale;
     let mut throttled = interval.requests_since_start() * expected * 0.004;
-    if instance.host() == BUSY_HOST {
-        throttled += world.plan.elapsed(Incident::Cpu, interval.to) * 0.45;
-    }
+    let host = Spot::Host(instance.host());
+    throttled +=
+        0.45 * world.plan.elapsed(interval.to, |t| t.incident == Incident::Cpu && t.spot == host);
+    throttled += at_limit(interval, instance, expected);
     let point = one(throttled * 1e9);
     all.push(interval.total("container.cpu.throttled_time", "ns", true, point));
 }
 
-fn pools(interval: &Interval<'_>, instance: Instance, all: &mut Vec<Metric>) {
-    let mut connections = Vec::new();
-    let mut pending = Vec::new();
-    for store in [Store::Orders, Store::Catalog] {
-        let busy_ns = interval.stats.pool_ns[instance.index()][store.index()];
-        if !uses(instance.service().svc, store) {
-            continue;
-        }
-        let wanted = busy_ns as f64 / 1e9 / interval.seconds();
-        let used = wanted.ceil().min(POOL_SIZE);
-        let name = STORES[store.index()].namespace;
-        for (state, count) in [("used", used), ("idle", POOL_SIZE - used)] {
-            let mut attrs = Attrs::with_capacity(2);
-            attrs.text("db.client.connection.pool.name", name);
-            attrs.text("db.client.connection.state", state);
-            connections.push((attrs.take(), whole(count)));
-        }
-        let waiting = (wanted - POOL_SIZE).max(0.0).ceil();
-        pending.push((tag("db.client.connection.pool.name", name), whole(waiting)));
-    }
-    if !connections.is_empty() {
-        all.push(interval.total("db.client.connection.count", "{connection}", false, connections));
-        let name = "db.client.connection.pending_requests";
-        all.push(interval.total(name, "{request}", false, pending));
-    }
-}
-
-const fn uses(svc: Svc, store: Store) -> bool {
-    match store {
-        Store::Orders => matches!(
-            svc,
-            Svc::Orders | Svc::Inventory | Svc::Payment | Svc::UserAuth | Svc::Shipping
-        ),
-        Store::Catalog => matches!(svc, Svc::Catalog | Svc::Search | Svc::Pricing),
-        Store::Cache => false,
-    }
+/// Seconds for which surges have throttled an instance whose work is more than its container may do;
+/// `expected` is the CPU time of a user request in it, seconds.
+fn at_limit(interval: &Interval<'_>, instance: Instance, expected: f64) -> f64 {
+    let world = interval.world;
+    let surges = world.plan.surges().map(|surge| {
+        let ratio = world.ratios(&surge.arrivals())[instance.index() / REPLICAS];
+        let wanted = expected * world.config.traces_per_second * ratio / CONTAINER_CORES;
+        let seconds = (interval.to.min(surge.to) - surge.from).max(0) as f64;
+        seconds * (wanted - 1.0).clamp(0.0, 0.9)
+    });
+    surges.sum()
 }
 
 fn jvm(interval: &Interval<'_>, instance: Instance, all: &mut Vec<Metric>) {
@@ -205,8 +209,12 @@ fn jvm(interval: &Interval<'_>, instance: Instance, all: &mut Vec<Metric>) {
     }
     let limit = instance.service().memory * 1.2;
     let full = pauses.iter().any(|p| p.full);
-    let old =
-        if full { 0.95 } else { 0.45 } + 0.04 * interval.noise(0x6c + instance.index() as u64);
+    let level = match interval.moment.leak[instance.index()] {
+        Some(Leak::Growing(part)) => 0.45 + 0.5 * part,
+        _ if full => 0.95,
+        _ => 0.45,
+    };
+    let old = level + 0.04 * interval.noise(0x6c + instance.index() as u64);
     let eden = 0.1 + 0.15 * interval.noise(0x6d + instance.index() as u64);
     let pools =
         [("G1 Old Gen", limit * old), ("G1 Eden Space", limit * eden), ("Metaspace", 118.0 * MIB)];

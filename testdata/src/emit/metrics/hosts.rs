@@ -8,10 +8,12 @@ use super::Interval;
 use super::points::{counted, of, tagged, whole};
 use crate::attrs::Attrs;
 use crate::catalogue::services::{
-    BUSY_HOST, CONTAINER_CORES, CORES, DATABASE_HOST, HOST_MEMORY, HOSTS, Instance,
+    BROKER_HOST, CONTAINER_CORES, CORES, DATABASE_HOST, HOST_MEMORY, HOSTS, Instance,
 };
+use crate::catalogue::statements::Store;
 use crate::config::Incident;
-use crate::world::{BUSY_LOAD, IDLE_LOAD};
+use crate::plan::spot::{Harmless, Spot, Trouble};
+use crate::world::{IDLE_LOAD, NEIGHBOUR_LOAD};
 
 const LIBRARY: &str =
     "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/hostmetricsreceiver";
@@ -21,8 +23,12 @@ pub(super) fn metrics(interval: &Interval<'_>) -> Vec<ResourceMetrics> {
     let mut all: Vec<ResourceMetrics> = (0..HOSTS)
         .map(|host| of(interval.world.resources.host(host), LIBRARY, host_metrics(interval, host)))
         .collect();
-    if interval.moment.busy_host {
-        all.push(runaway(interval));
+    all.extend(interval.moment.of(Incident::Cpu).filter_map(|t| runaway(interval, t)));
+    all.extend(interval.moment.of(Incident::NoisyNeighbour).filter_map(|t| neighbour(interval, t)));
+    for what in interval.moment.shifts() {
+        if let Harmless::Batch(host, cores) = what {
+            all.push(process(interval, host, "restic", cores));
+        }
     }
     all
 }
@@ -38,18 +44,37 @@ pub(super) fn cores_used(interval: &Interval<'_>, instance: Instance) -> f64 {
 }
 
 fn load(interval: &Interval<'_>, host: usize) -> f64 {
-    if host == BUSY_HOST && interval.moment.busy_host {
-        return BUSY_LOAD + 0.01 * interval.noise(0xb5);
+    let moment = &interval.moment;
+    if let Some(load) = moment.strength(Incident::Cpu, Spot::Host(host)) {
+        return (load + 0.01 * interval.noise(0xb5)).min(1.0);
     }
-    let cores: f64 =
+    let mut cores: f64 =
         Instance::all().filter(|i| i.host() == host).map(|i| cores_used(interval, i)).sum();
-    (IDLE_LOAD * (0.8 + 0.4 * interval.noise(host as u64)) + cores / CORES).min(1.0)
+    for what in moment.shifts() {
+        if let Harmless::Batch(at, extra) = what {
+            cores += if at == host { extra } else { 0.0 };
+        }
+    }
+    let own = (IDLE_LOAD * (0.8 + 0.4 * interval.noise(host as u64)) + cores / CORES).min(1.0);
+    match moment.strength(Incident::NoisyNeighbour, Spot::Host(host)) {
+        Some(cores) => own.max((own + cores / CORES).min(NEIGHBOUR_LOAD)),
+        None => own,
+    }
+}
+
+/// Threads that run or want to, averaged over a minute.
+fn runnable(interval: &Interval<'_>, host: usize, load: f64) -> f64 {
+    if let Some(cores) = interval.moment.strength(Incident::NoisyNeighbour, Spot::Host(host)) {
+        // The neighbour's threads and those that wait for it.
+        return load * CORES * 1.1 + cores * 0.9 + 3.0 * interval.noise(0x11);
+    }
+    if load > 0.95 { 41.0 + 6.0 * interval.noise(0x11) } else { load * CORES * 1.1 }
 }
 
 fn host_metrics(interval: &Interval<'_>, host: usize) -> Vec<Metric> {
     let load = load(interval, host);
-    let database = host == DATABASE_HOST;
-    let slow_sql = database && interval.moment.slow_sql;
+    let scans = |s: &Store| s.facts().host == host && interval.moment.scans(*s);
+    let slow_sql = [Store::Orders, Store::Catalog].iter().any(scans);
     let iowait =
         if slow_sql { 0.11 } else { 0.004 } * (0.7 + 0.6 * interval.noise(0x10 + host as u64));
     let iowait = iowait.min(1.0 - load);
@@ -61,7 +86,7 @@ fn host_metrics(interval: &Interval<'_>, host: usize) -> Vec<Metric> {
         ("iowait", iowait),
         ("idle", (1.0 - load - iowait).max(0.0)),
     ];
-    let runnable = if load > 0.95 { 41.0 + 6.0 * interval.noise(0x11) } else { load * CORES * 1.1 };
+    let runnable = runnable(interval, host, load);
     let used = memory(interval, host);
     let cached = 0.31;
     let memory = [
@@ -86,6 +111,9 @@ fn host_metrics(interval: &Interval<'_>, host: usize) -> Vec<Metric> {
     if interval.to % 60 < interval.to - interval.from {
         all.push(filesystem(interval, host));
     }
+    if interval.world.config.optional_metrics {
+        all.push(retransmissions(interval, host));
+    }
     all
 }
 
@@ -102,7 +130,7 @@ fn disk(interval: &Interval<'_>, host: usize) -> Metric {
     // The database host writes every order and reads what its cache does not hold.
     let (read, write) = if host == DATABASE_HOST { (5_200.0, 14_000.0) } else { (220.0, 900.0) };
     let share = 1.0 + 0.07 * host as f64;
-    let scans = if host == DATABASE_HOST { slow_sql_seconds(interval) * 85.0 * MIB } else { 0.0 };
+    let scans = scanned(interval, host) * 85.0 * MIB;
     let idle = interval.uptime() * 40_000.0;
     let points = vec![
         counted("disk.io.direction", "read", requests * read * share + scans + idle * 0.2),
@@ -111,8 +139,10 @@ fn disk(interval: &Interval<'_>, host: usize) -> Metric {
     interval.total("system.disk.io", "By", true, points)
 }
 
-fn slow_sql_seconds(interval: &Interval<'_>) -> f64 {
-    interval.world.plan.elapsed(Incident::SlowSql, interval.to)
+/// Seconds in which a database of the host scanned what it should not.
+fn scanned(interval: &Interval<'_>, host: usize) -> f64 {
+    let stores = [Store::Orders, Store::Catalog].into_iter().filter(|s| s.facts().host == host);
+    stores.map(|store| interval.world.plan.scanned(store, interval.to)).sum()
 }
 
 fn network(interval: &Interval<'_>, host: usize) -> Metric {
@@ -129,7 +159,20 @@ fn filesystem(interval: &Interval<'_>, host: usize) -> Metric {
     // Data volumes grow by about 0.4 points a day at the mean rate.
     let days = interval.uptime() / 86_400.0;
     let data = (0.41 + 0.05 * host as f64 / HOSTS as f64 + 0.004 * days).min(0.99);
-    let points = [("/", "/dev/nvme0n1p2", 0.37), ("/var/lib/data", "/dev/nvme1n1", data)];
+    let full = |spot, used: f64| {
+        let part = interval.world.plan.filled(spot, interval.to - 1).unwrap_or(0.0);
+        used + (1.0 - used) * part
+    };
+    let data = match host {
+        DATABASE_HOST => full(Spot::Store(Store::Orders), data),
+        BROKER_HOST => full(Spot::Broker, data),
+        _ => data,
+    };
+    let mut points = vec![("/", "/dev/nvme0n1p2", 0.37), ("/var/lib/data", "/dev/nvme1n1", data)];
+    if interval.world.config.optional_metrics && host == DATABASE_HOST {
+        let cache = full(Spot::Store(Store::Cache), 0.29);
+        points.push(("/var/lib/redis", "/dev/nvme2n1", cache));
+    }
     let points = points.iter().map(|(mount, device, used)| {
         let mut attrs = Attrs::with_capacity(3);
         attrs.text("system.filesystem.mountpoint", *mount).text("system.device", *device);
@@ -139,20 +182,64 @@ fn filesystem(interval: &Interval<'_>, host: usize) -> Metric {
     interval.gauge("system.filesystem.utilization", "1", points.collect())
 }
 
+/// Segments that TCP sent again, as the node exporter counts them: few, and many on the hosts at both
+/// ends of a delayed edge.
+fn retransmissions(interval: &Interval<'_>, host: usize) -> Metric {
+    let touches = |svc| Instance::all().any(|i| i.host() == host && i.service().svc == svc);
+    let faulty = interval.world.plan.elapsed(interval.to, |t| match t.spot {
+        Spot::Edge(caller, callee) => touches(caller) || touches(callee),
+        _ => false,
+    });
+    let segments = interval.uptime() * 0.4 + faulty * 25.0;
+    let points = vec![(Vec::new(), whole(segments))];
+    interval.total("node_netstat_Tcp_RetransSegs", "1", true, points)
+}
+
 /// The runaway process of the cpu incident: it belongs to no service.
-fn runaway(interval: &Interval<'_>) -> ResourceMetrics {
-    let host = interval.world.resources.host(BUSY_HOST);
+fn runaway(interval: &Interval<'_>, trouble: &Trouble) -> Option<ResourceMetrics> {
+    let Spot::Host(host) = trouble.spot else { return None };
+    // The shop's own processes leave the rest.
+    let cores = (CORES * (trouble.strength - 0.265) + interval.noise(0x9a)).max(0.1);
+    Some(process(interval, host, "log-compactor", cores))
+}
+
+/// A process of the host outside any container.
+fn process(interval: &Interval<'_>, host: usize, name: &str, cores: f64) -> ResourceMetrics {
+    let host = interval.world.resources.host(host);
     let mut attrs = Attrs::with_capacity(4);
-    attrs.int("process.pid", 31_337).text("process.executable.name", "log-compactor");
-    attrs.text("process.command", "/usr/local/bin/log-compactor");
+    attrs.int("process.pid", 31_337).text("process.executable.name", name);
+    attrs.text("process.command", format!("/usr/local/bin/{name}"));
     attrs.text("process.owner", "root");
     let mut attributes = host.attributes.clone();
     attributes.extend(attrs.take());
     let resource = Resource { attributes, ..host.clone() };
-    let cores = CORES * 0.72 + interval.noise(0x9a);
     let points = vec![
         tagged("cpu.mode", "user", cores * 0.93 / CORES),
         tagged("cpu.mode", "system", cores * 0.07 / CORES),
     ];
     of(&resource, LIBRARY, vec![interval.gauge("process.cpu.utilization", "1", points)])
+}
+
+/// The batch container of the noisy-neighbour incident, as the kubelet reports it.
+fn neighbour(interval: &Interval<'_>, trouble: &Trouble) -> Option<ResourceMetrics> {
+    let Spot::Host(host) = trouble.spot else { return None };
+    let host = interval.world.resources.host(host);
+    let mut attrs = Attrs::with_capacity(4);
+    attrs.text("k8s.namespace.name", "batch").text("k8s.job.name", "report-builder");
+    attrs.text("k8s.pod.name", "report-builder-29104-x7k2p");
+    attrs.text("k8s.container.name", "report-builder");
+    let mut attributes = host.attributes.clone();
+    attributes.extend(attrs.take());
+    let resource = Resource { attributes, ..host.clone() };
+    let cores = trouble.strength * (0.97 + 0.06 * interval.noise(0x9b));
+    let metrics = vec![
+        interval.gauge("container.cpu.usage", "{cpu}", vec![(Vec::new(), Value::AsDouble(cores))]),
+        interval.total(
+            "container.memory.usage",
+            "By",
+            false,
+            vec![(Vec::new(), whole(2_600.0 * MIB))],
+        ),
+    ];
+    Some(of(&resource, "kubeletstatsreceiver", metrics))
 }

@@ -4,12 +4,13 @@
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics};
 
-use super::Interval;
 use super::points::{Point, counted, of, whole};
+use super::{Interval, optional};
 use crate::attrs::Attrs;
 use crate::catalogue::services::{REPLICAS, Svc};
 use crate::catalogue::statements::Store;
 use crate::config::Incident;
+use crate::plan::spot::Spot;
 use crate::simulate::Home;
 
 const MIB: f64 = 1_048_576.0;
@@ -26,7 +27,7 @@ pub(super) fn metrics(interval: &Interval<'_>) -> Vec<ResourceMetrics> {
     ];
     for replica in 0..REPLICAS {
         let instance = Svc::EdgeGateway.instance(replica);
-        let home = Home { instance, generation: 0 };
+        let home = Home { instance, generation: interval.moment.generation[instance.index()] };
         all.push(of(resources.instance(home), "nginxreceiver", nginx(interval, replica)));
     }
     all
@@ -46,24 +47,29 @@ fn postgresql(interval: &Interval<'_>) -> Vec<Metric> {
     // What a sample at the busiest instant sees: two standard deviations of a Poisson count.
     let mean = concurrency(interval, Store::Orders);
     let active = mean + 2.0 * mean.sqrt();
-    let slow = interval.moment.slow_sql;
+    // By name alone, the incident comes with a blocked index build.
+    let slow = interval.moment.usual(Incident::SlowSql);
     let requests = interval.requests_since_start();
     let locks = [
         ("AccessShareLock", active * 3.0 + 2.0),
         ("RowExclusiveLock", active * 0.8 + 1.0),
-        ("ShareLock", if slow { 9.0 + active } else { 0.0 }),
+        ("ShareLock", if slow { 9.0 + active } else { optional::blocked(interval) }),
     ];
     let locks = locks.iter().map(|(mode, count)| counted("mode", mode, *count)).collect();
-    let states = vec![
-        counted("state", "active", active.ceil()),
-        counted("state", "idle", 300.0 - active.ceil()),
-    ];
-    let scanned = interval.world.plan.elapsed(Incident::SlowSql, interval.to) * 85.0 * 128.0;
+    let states = if interval.world.config.optional_metrics {
+        optional::activity(interval, active.ceil())
+    } else {
+        vec![
+            counted("state", "active", active.ceil()),
+            counted("state", "idle", 300.0 - active.ceil()),
+        ]
+    };
+    let scanned = interval.world.plan.scanned(Store::Orders, interval.to) * 85.0 * 128.0;
     let blocks = vec![
         counted("source", "heap_read", requests * 0.6 + scanned),
         counted("source", "heap_hit", requests * 41.0 + scanned * 0.1),
     ];
-    vec![
+    let mut all = vec![
         interval.total("postgresql.backends", "1", false, vec![counted(db, "orders", 300.0)]),
         interval.gauge("pg_stat_activity_count", "1", states),
         interval.gauge("postgresql.connection.max", "{connection}", one(500.0)),
@@ -92,7 +98,11 @@ fn postgresql(interval: &Interval<'_>) -> Vec<Metric> {
             false,
             vec![counted(db, "orders", 41e9 + requests * 310.0)],
         ),
-    ]
+    ];
+    if interval.world.config.optional_metrics {
+        all.push(optional::oldest_transaction(interval));
+    }
+    all
 }
 
 fn mysql(interval: &Interval<'_>) -> Vec<Metric> {
@@ -105,20 +115,26 @@ fn mysql(interval: &Interval<'_>) -> Vec<Metric> {
         counted("kind", "created", 204.0),
     ];
     let pages = vec![counted("status", "clean", 7.1e9), counted("status", "dirty", 2.2e8)];
-    vec![
+    let mut all = vec![
         interval.total("mysql.threads", "1", false, threads),
         interval.delta("mysql.query.count", "1", one(used.calls as f64)),
         interval.delta("mysql.query.slow.count", "1", one(used.slow as f64)),
         interval.total("mysql.buffer_pool.usage", "By", false, pages),
         interval.total("mysql.uptime", "s", true, one(interval.uptime())),
-    ]
+    ];
+    if interval.world.config.optional_metrics {
+        all.push(optional::handlers(interval));
+    }
+    all
 }
 
 fn redis(interval: &Interval<'_>) -> Vec<Metric> {
     let used = &interval.stats.stores[Store::Cache.index()];
     let memory = 900.0 * MIB + 40.0 * MIB * interval.noise(0x4ed);
+    let down = interval.moment.strength(Incident::DependencyErrors, Spot::Store(Store::Cache));
+    let clients = 214.0 * (1.0 - down.unwrap_or(0.0).min(1.0));
     vec![
-        interval.total("redis.clients.connected", "{client}", false, one(214.0)),
+        interval.total("redis.clients.connected", "{client}", false, one(clients)),
         interval.gauge("redis.memory.used", "By", one(memory)),
         interval.gauge(
             "redis.commands",

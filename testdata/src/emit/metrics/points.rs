@@ -4,7 +4,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
@@ -93,6 +94,41 @@ impl Interval<'_> {
             is_monotonic: true,
         };
         metric(name, unit, Data::Sum(sum))
+    }
+
+    /// A histogram of what happened in the interval.
+    pub(super) fn histogram(
+        &self,
+        name: &str,
+        unit: &str,
+        data_points: Vec<HistogramDataPoint>,
+    ) -> Metric {
+        let aggregation_temporality = AggregationTemporality::Delta as i32;
+        let histogram = Histogram { data_points, aggregation_temporality };
+        metric(name, unit, Data::Histogram(histogram))
+    }
+}
+
+/// A histogram's point over the interval: the sum in the metric's unit, and the counts of its buckets.
+pub(super) fn histogram_point(
+    interval: &Interval<'_>,
+    attributes: Vec<KeyValue>,
+    sum: f64,
+    buckets: &[u64],
+    bounds: &[f64],
+) -> HistogramDataPoint {
+    HistogramDataPoint {
+        attributes,
+        start_time_unix_nano: interval.start_ns(),
+        time_unix_nano: interval.end_ns(),
+        count: buckets.iter().sum(),
+        sum: Some(sum),
+        bucket_counts: buckets.to_vec(),
+        explicit_bounds: bounds.to_vec(),
+        exemplars: Vec::new(),
+        flags: 0,
+        min: None,
+        max: None,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use headrope_model::TimeRange;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -13,48 +15,52 @@ use super::super::{NANOS, Shop};
 use crate::config::ShopConfig;
 use crate::oracle::body_text;
 
-pub(super) const START: i64 = 1_736_121_600 * NANOS;
+pub(crate) const START: i64 = 1_736_121_600 * NANOS;
 
 /// Seconds after the default start.
-pub(super) fn range(from: i64, to: i64) -> TimeRange {
+pub(crate) fn range(from: i64, to: i64) -> TimeRange {
     assert_eq!(START, ShopConfig::default().start_ns);
     TimeRange::new(START + from * NANOS, START + to * NANOS).unwrap()
 }
 
-pub(super) fn flat(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+pub(crate) fn flat(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     attributes
         .iter()
         .map(|kv| (kv.key.clone(), kv.value.as_ref().map(body_text).unwrap_or_default()))
         .collect()
 }
 
-pub(super) struct Seen {
-    pub(super) resource: BTreeMap<String, String>,
-    pub(super) attributes: BTreeMap<String, String>,
-    pub(super) span: Span,
+pub(crate) struct Seen {
+    pub(crate) resource: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) span: Span,
 }
 
 impl Seen {
-    pub(super) fn service(&self) -> &str {
+    pub(crate) fn service(&self) -> &str {
         &self.resource["service.name"]
     }
 
-    pub(super) fn ns(&self) -> u64 {
+    pub(crate) fn ns(&self) -> u64 {
         self.span.end_time_unix_nano - self.span.start_time_unix_nano
     }
 
-    pub(super) fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         self.span.status.as_ref().is_some_and(|s| s.code == 2)
     }
 
-    pub(super) fn is(&self, service: &str, name: &str) -> bool {
+    pub(crate) fn is(&self, service: &str, name: &str) -> bool {
         self.service() == service && self.span.name == name
     }
 }
 
-pub(super) fn spans(shop: &Shop, from: i64, to: i64) -> Vec<Seen> {
+pub(crate) fn spans(shop: &Shop, from: i64, to: i64) -> Vec<Seen> {
+    spans_of(shop.slice(range(from, to)).traces)
+}
+
+pub(crate) fn spans_of(requests: Vec<ExportTraceServiceRequest>) -> Vec<Seen> {
     let mut out = Vec::new();
-    for request in shop.slice(range(from, to)).traces {
+    for request in requests {
         for resource in request.resource_spans {
             let flat_resource = flat(&resource.resource.unwrap_or_default().attributes);
             for span in resource.scope_spans.into_iter().flat_map(|s| s.spans) {
@@ -66,14 +72,18 @@ pub(super) fn spans(shop: &Shop, from: i64, to: i64) -> Vec<Seen> {
     out
 }
 
-pub(super) struct Measured {
-    pub(super) resource: BTreeMap<String, String>,
-    pub(super) metric: Metric,
+pub(crate) struct Measured {
+    pub(crate) resource: BTreeMap<String, String>,
+    pub(crate) metric: Metric,
 }
 
-pub(super) fn metrics(shop: &Shop, from: i64, to: i64) -> Vec<Measured> {
+pub(crate) fn metrics(shop: &Shop, from: i64, to: i64) -> Vec<Measured> {
+    metrics_of(shop.slice(range(from, to)).metrics)
+}
+
+pub(crate) fn metrics_of(requests: Vec<ExportMetricsServiceRequest>) -> Vec<Measured> {
     let mut out = Vec::new();
-    for request in shop.slice(range(from, to)).metrics {
+    for request in requests {
         for resource in request.resource_metrics {
             let flat_resource = flat(&resource.resource.unwrap_or_default().attributes);
             for metric in resource.scope_metrics.into_iter().flat_map(|s| s.metrics) {
@@ -85,7 +95,7 @@ pub(super) fn metrics(shop: &Shop, from: i64, to: i64) -> Vec<Measured> {
 }
 
 /// Number points of a metric: resource, attributes, value.
-pub(super) fn numbers<'a>(
+pub(crate) fn numbers<'a>(
     all: &'a [Measured],
     name: &'a str,
 ) -> impl Iterator<Item = (&'a BTreeMap<String, String>, BTreeMap<String, String>, f64)> + 'a {
@@ -106,7 +116,7 @@ pub(super) fn numbers<'a>(
     })
 }
 
-pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
     for value in values {
         sum += value;
@@ -116,7 +126,7 @@ pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / count
 }
 
-pub(super) fn quantile(values: impl Iterator<Item = u64>, q: f64) -> f64 {
+pub(crate) fn quantile(values: impl Iterator<Item = u64>, q: f64) -> f64 {
     let mut values: Vec<u64> = values.collect();
     assert!(!values.is_empty(), "nothing to rank");
     values.sort_unstable();

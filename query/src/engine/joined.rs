@@ -1,11 +1,10 @@
-//! Columns of log records that a file keeps as two ([`headrope_storage::pairs`]): SQL sees one, as an
+//! Columns of log records that a file keeps as others ([`headrope_storage::joined`]): SQL sees one, as an
 //! expression over the columns of the file at hand.
 
 use std::sync::Arc;
 
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::exec_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
@@ -13,36 +12,36 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use headrope_storage::pairs::{Join, Pair};
+use headrope_storage::joined::{Join, Joined};
 
-/// Which columns a file keeps as two.
+/// Which columns a file keeps as others.
 #[derive(Debug)]
-pub(super) struct Pairs(Vec<Kept>);
+pub(super) struct JoinedColumns(Vec<Kept>);
 
 #[derive(Debug)]
 struct Kept {
     name: &'static str,
     join: Join,
     /// Columns of the file.
-    columns: [Column; 2],
+    columns: Vec<Column>,
     /// As SQL sees it.
     data_type: DataType,
 }
 
-impl Pairs {
+impl JoinedColumns {
     /// Those of a file with this schema; `query` is the schema SQL sees.
     pub(super) fn of(file: &Schema, query: &Schema) -> Self {
         let kept = |name: &'static str| {
-            let pair = Pair::of(file, name)?;
+            let Joined { join, columns } = Joined::of(file, name)?;
             let column = |at: usize| Some(Column::new(file.fields().get(at)?.name(), at));
-            let [first, second] = pair.columns.map(column);
+            let columns = columns.into_iter().map(column).collect::<Option<_>>()?;
             let data_type = query.field_with_name(name).ok()?.data_type().clone();
-            Some(Kept { name, join: pair.join, columns: [first?, second?], data_type })
+            Some(Kept { name, join, columns, data_type })
         };
-        Self(Pair::COLUMNS.into_iter().filter_map(kept).collect())
+        Self(Joined::COLUMNS.into_iter().filter_map(kept).collect())
     }
 
-    /// A column as an expression over those of the file, if it is kept as two.
+    /// A column as an expression over those of the file, if it is kept as others.
     pub(super) fn expr(
         &self,
         column: &str,
@@ -50,7 +49,7 @@ impl Pairs {
     ) -> Option<Arc<dyn PhysicalExpr>> {
         let kept = self.0.iter().find(|kept| kept.name == column)?;
         let args = kept.columns.iter().map(|c| Arc::new(c.clone()) as Arc<dyn PhysicalExpr>);
-        let function = Arc::new(ScalarUDF::new_from_impl(Joined {
+        let function = Arc::new(ScalarUDF::new_from_impl(JoinColumns {
             join: kept.join,
             data_type: kept.data_type.clone(),
             signature: Signature::variadic_any(Volatility::Immutable),
@@ -61,15 +60,15 @@ impl Pairs {
     }
 }
 
-/// Two columns put together.
+/// Columns put together.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Joined {
+struct JoinColumns {
     join: Join,
     data_type: DataType,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Joined {
+impl ScalarUDFImpl for JoinColumns {
     fn name(&self) -> &str {
         match self.join {
             Join::Time => "time_after",
@@ -87,13 +86,8 @@ impl ScalarUDFImpl for Joined {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        match arrays.as_slice() {
-            [first, second] => {
-                let joined = self.join.join(first, second)?;
-                Ok(ColumnarValue::Array(cast(&joined, &self.data_type)?))
-            }
-            _ => exec_err!("a column is put together from two"),
-        }
+        let joined = self.join.join(&arrays)?;
+        Ok(ColumnarValue::Array(cast(&joined, &self.data_type)?))
     }
 }
 

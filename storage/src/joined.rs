@@ -1,5 +1,5 @@
-//! Columns of log records that a segment keeps as two others: times as distances
-//! ([`crate::offsets`]), bodies as templates and values ([`crate::bodies`]).
+//! Columns of log records that a segment keeps as others: times as distances ([`crate::offsets`]), bodies
+//! as templates and values ([`crate::bodies`]).
 
 use std::sync::Arc;
 
@@ -12,38 +12,41 @@ use parquet::file::metadata::ParquetMetaData;
 
 use crate::{bodies, offsets};
 
-/// How two columns of a file become one of rows.
+/// How columns of a file become one of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Join {
     /// A time and a distance from it.
     Time,
-    /// A template and what fills it.
+    /// Templates and what fills them.
     Body,
 }
 
-/// Where a file has the two columns that stand for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pair {
+/// Where a file has the columns that stand for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
     /// How they are put together.
     pub join: Join,
     /// Their places among the columns of the file, in the order [`Join::join`] takes them.
-    pub columns: [usize; 2],
+    pub columns: Vec<usize>,
 }
 
-impl Pair {
-    /// Columns of rows that a file may keep as two.
+impl Joined {
+    /// Columns of rows that a file may keep as others.
     pub const COLUMNS: [&'static str; 3] = ["event_time", "observed_time", bodies::BODY];
 
     /// Where a file with this schema has what stands for `column`; `None` if the file keeps the column as
     /// it is.
     #[must_use]
     pub fn of(schema: &Schema, column: &str) -> Option<Self> {
-        let (join, [first, second]) = match column {
-            bodies::BODY => (Join::Body, [bodies::TEMPLATE, bodies::VALUES]),
-            _ => (Join::Time, [offsets::TIME, offsets::offset_of(column)?]),
-        };
         let at = |name| schema.index_of(name).ok();
-        Some(Self { join, columns: [at(first)?, at(second)?] })
+        if column == bodies::BODY {
+            let mut columns = vec![at(bodies::TEMPLATE)?];
+            columns.extend(bodies::FIRST.into_iter().map_while(at));
+            columns.push(at(bodies::VALUES)?);
+            return Some(Self { join: Join::Body, columns });
+        }
+        let offset = offsets::offset_of(column)?;
+        Some(Self { join: Join::Time, columns: vec![at(offsets::TIME)?, at(offset)?] })
     }
 }
 
@@ -51,11 +54,15 @@ impl Join {
     /// The column of rows.
     ///
     /// # Errors
-    /// When the columns have other types than such columns have.
-    pub fn join(self, first: &ArrayRef, second: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-        match self {
-            Self::Time => offsets::join(first, second),
-            Self::Body => bodies::join(first, second),
+    /// When the columns are not as many, or have other types, than such columns have.
+    pub fn join(self, columns: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
+        match (self, columns) {
+            (Self::Time, [time, offset]) => offsets::join(time, offset),
+            (Self::Time, _) => {
+                let detail = format!("a time is kept as {} columns", columns.len());
+                Err(ArrowError::SchemaError(detail))
+            }
+            (Self::Body, _) => bodies::join(columns),
         }
     }
 }
@@ -64,8 +71,8 @@ impl Join {
 #[must_use]
 pub fn columns_of<'a>(schema: &'a Schema, name: &'a str) -> Vec<&'a str> {
     let names = |at: usize| schema.fields().get(at).map(|field| field.name().as_str());
-    match Pair::of(schema, name) {
-        Some(pair) => pair.columns.into_iter().filter_map(names).collect(),
+    match Joined::of(schema, name) {
+        Some(joined) => joined.columns.into_iter().filter_map(names).collect(),
         None => vec![name],
     }
 }
@@ -75,11 +82,11 @@ pub fn columns_of<'a>(schema: &'a Schema, name: &'a str) -> Vec<&'a str> {
 /// # Errors
 /// When columns that stand for it have other types than such columns have.
 pub fn column(batch: &RecordBatch, name: &str) -> Result<Option<ArrayRef>, ArrowError> {
-    let pair = Pair::of(&batch.schema(), name);
-    match pair.map(|pair| (pair.join, pair.columns.map(|at| batch.columns().get(at)))) {
-        Some((join, [Some(first), Some(second)])) => join.join(first, second).map(Some),
-        _ => Ok(batch.column_by_name(name).cloned()),
-    }
+    let Some(joined) = Joined::of(&batch.schema(), name) else {
+        return Ok(batch.column_by_name(name).cloned());
+    };
+    let columns = joined.columns.into_iter().filter_map(|at| batch.columns().get(at).cloned());
+    joined.join.join(&columns.collect::<Vec<_>>()).map(Some)
 }
 
 /// The columns that a file has in the place of a column of logs; `None` for those it keeps as they are.
@@ -87,7 +94,10 @@ pub(crate) fn fields_of(column: &str) -> Option<Vec<FieldRef>> {
     let text = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
     match offsets::offset_of(column) {
         Some(offset) => Some(vec![Arc::new(offsets::field(offset))]),
-        None if column == bodies::BODY => Some(vec![text(bodies::TEMPLATE), text(bodies::VALUES)]),
+        None if column == bodies::BODY => {
+            let names = [bodies::TEMPLATE].into_iter().chain(bodies::FIRST).chain([bodies::VALUES]);
+            Some(names.map(text).collect())
+        }
         None => None,
     }
 }
@@ -128,13 +138,17 @@ mod tests {
     fn a_file_of_an_older_version_keeps_columns() {
         let field = |name: &str| Field::new(name, DataType::Int64, true);
         let old = Schema::new(vec![field("time"), field("event_time"), field("body")]);
-        assert!(Pair::COLUMNS.iter().all(|column| Pair::of(&old, column).is_none()));
-        let new = ["time", "event_offset_ns", "body_template", "body_values"].map(field);
-        let new = Schema::new(new.to_vec());
-        let pair = |join, columns| Some(Pair { join, columns });
-        assert_eq!(Pair::of(&new, "event_time"), pair(Join::Time, [0, 1]));
-        assert_eq!(Pair::of(&new, "body"), pair(Join::Body, [2, 3]));
-        assert_eq!(Pair::of(&new, "observed_time"), None);
-        assert_eq!(Pair::of(&new, "time"), None);
+        assert!(Joined::COLUMNS.iter().all(|column| Joined::of(&old, column).is_none()));
+        let names = ["time", "event_offset_ns", "body_template", "body_values", "body_value_1"];
+        let joined = |names: &[&str], column| {
+            let fields = names.iter().map(|name| field(name)).collect::<Vec<_>>();
+            Joined::of(&Schema::new(fields), column).map(|of| (of.join, of.columns))
+        };
+        let version_4 = names.get(..4).unwrap();
+        assert_eq!(joined(version_4, "event_time"), Some((Join::Time, vec![0, 1])));
+        assert_eq!(joined(version_4, "body"), Some((Join::Body, vec![2, 3])));
+        assert_eq!(joined(&names, "body"), Some((Join::Body, vec![2, 4, 3])));
+        assert_eq!(joined(&names, "observed_time"), None);
+        assert_eq!(joined(&names, "time"), None);
     }
 }

@@ -1,0 +1,151 @@
+//! What requests come to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Operation, Part};
+use crate::trace::{CallChain, SpanStatus};
+
+/// Where a request enters: the operation of its root.
+pub type Entry = Operation;
+
+/// What a part comes to over the requests of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PartSum {
+    /// Time on the critical path, nanoseconds.
+    pub time_ns: f64,
+    /// Sum of the squares of its time in each request, square nanoseconds.
+    pub square_ns: f64,
+    /// Spans that are this part, on the path or not.
+    pub visits: u64,
+    /// Of these, those that were on the path.
+    pub on_path: u64,
+    /// Sum of the natural logarithms of their times on it in nanoseconds: times of one kind of work are spread
+    /// evenly on that scale, and a few slow ones do not hide what happened to the others.
+    pub log_sum: f64,
+    /// Sum of the squares of these logarithms.
+    pub log_square: f64,
+    /// Requests with such a span.
+    pub requests: u64,
+    /// Sum of the durations of these requests, nanoseconds.
+    pub request_ns: f64,
+}
+
+impl PartSum {
+    /// Counts a span that was on the path for so many nanoseconds, one at least.
+    pub(super) fn observe(&mut self, time_ns: i64) {
+        let time = time_ns as f64;
+        let log = time.ln();
+        self.visits += 1;
+        self.on_path += 1;
+        self.time_ns += time;
+        self.log_sum += log;
+        self.log_square += log * log;
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.time_ns += other.time_ns;
+        self.square_ns += other.square_ns;
+        self.visits += other.visits;
+        self.on_path += other.on_path;
+        self.log_sum += other.log_sum;
+        self.log_square += other.log_square;
+        self.requests += other.requests;
+        self.request_ns += other.request_ns;
+    }
+}
+
+/// The requests of one entry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EntryProfile {
+    /// How many.
+    pub requests: u64,
+    /// How many failed: the root has the status error.
+    pub failed: u64,
+    /// Sum of their durations, nanoseconds.
+    pub time_ns: f64,
+    /// Sum of the squares of their durations, square nanoseconds.
+    pub square_ns: f64,
+    /// Their parts. The times of all parts add up to `time_ns`.
+    pub parts: BTreeMap<Part, PartSum>,
+    /// Where failures of requests began: the last of the spans with the status error that lead down from the root.
+    pub failures: BTreeMap<Part, u64>,
+}
+
+/// Requests of one window.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Profile {
+    /// By where they enter.
+    pub entries: BTreeMap<Entry, EntryProfile>,
+    /// Spans of each operation.
+    pub visits: BTreeMap<Operation, u64>,
+    /// Further spans of each operation, which failed and are counted in none of the shapes.
+    pub failed: BTreeMap<Operation, u64>,
+    /// Of an operation's spans, those with at least one child of another operation, and the number of such
+    /// children.
+    pub children: BTreeMap<(Operation, Operation), (u64, u64)>,
+    /// Of an operation's spans, by what the last of their children is; spans without any under `None`.
+    pub last: BTreeMap<(Operation, Option<Part>), u64>,
+    /// Times on the path of an operation's spans by the instance they ran in; of sums by request there are none.
+    pub places: BTreeMap<(Operation, Arc<str>), PartSum>,
+    /// Call chains that were left out because their root was not received.
+    pub rootless: u64,
+}
+
+impl Profile {
+    /// Requests of all entries.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.entries.values().map(|entry| entry.requests).sum()
+    }
+
+    /// Adds what another profile counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, theirs) in &other.entries {
+            let entry = self.entries.entry(name.clone()).or_default();
+            entry.requests += theirs.requests;
+            entry.failed += theirs.failed;
+            entry.time_ns += theirs.time_ns;
+            entry.square_ns += theirs.square_ns;
+            for (part, sum) in &theirs.parts {
+                entry.parts.entry(part.clone()).or_default().merge(sum);
+            }
+            for (part, count) in &theirs.failures {
+                *entry.failures.entry(part.clone()).or_default() += count;
+            }
+        }
+        for (operation, visits) in &other.visits {
+            *self.visits.entry(operation.clone()).or_default() += visits;
+        }
+        for (operation, failed) in &other.failed {
+            *self.failed.entry(operation.clone()).or_default() += failed;
+        }
+        for (pair, sum) in &other.places {
+            self.places.entry(pair.clone()).or_default().merge(sum);
+        }
+        for (pair, count) in &other.last {
+            *self.last.entry(pair.clone()).or_default() += count;
+        }
+        for (pair, (with, count)) in &other.children {
+            let sum = self.children.entry(pair.clone()).or_default();
+            *sum = (sum.0 + with, sum.1 + count);
+        }
+        self.rootless += other.rootless;
+    }
+}
+
+/// The last span with the status error on the way down from a root that failed: of several children that failed,
+/// the one that ended last decided.
+pub(super) fn origin(chain: &CallChain, root: usize) -> usize {
+    let mut at = root;
+    loop {
+        let failed = chain.children(at).filter_map(|child| {
+            let node = chain.nodes.get(child)?;
+            (node.status == SpanStatus::Error).then_some((node.end_ns(), child))
+        });
+        match failed.max() {
+            Some((_, child)) => at = child,
+            None => return at,
+        }
+    }
+}

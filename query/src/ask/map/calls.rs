@@ -1,0 +1,112 @@
+//! The calls of one call chain.
+
+use std::sync::Arc;
+
+use headrope_analysis::{CallChain, Node, SpanKind, SpanStatus};
+
+use crate::answer::map::NodeKind;
+use crate::ask::chains::Chain;
+
+/// A call from a service to another node.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// The caller's span that serves the request the call is made for, by its place in the chain.
+    pub(super) within: usize,
+    pub(super) caller: Arc<str>,
+    pub(super) callee: Arc<str>,
+    pub(super) callee_kind: NodeKind,
+    pub(super) kind: Arc<str>,
+    pub(super) start_ns: i64,
+    pub(super) duration_ns: i64,
+    pub(super) failed: bool,
+    /// The caller does not wait for what is called.
+    pub(super) is_async: bool,
+}
+
+/// All calls of a chain. A call is seen by the span that makes it, by the span that serves it, or by both, and then counts
+/// once. Messages go through the queue they are sent to.
+pub(super) fn calls(chain: &Chain) -> Vec<Call> {
+    let nodes = &chain.chain.nodes;
+    let mut found = Vec::new();
+    for (at, node) in nodes.iter().enumerate().filter(|(_, node)| !node.is_synthetic) {
+        match node.kind {
+            SpanKind::Client | SpanKind::Producer => outgoing(chain, at, node, &mut found),
+            _ => {}
+        }
+        found.extend(incoming(chain, at, node));
+    }
+    found
+}
+
+/// The call a span makes to something that sends no spans, or to a queue.
+fn outgoing(chain: &Chain, at: usize, node: &Node, found: &mut Vec<Call>) {
+    let detail = chain.detail(node);
+    let Some(peer) = detail.and_then(|detail| detail.peer.as_ref()) else { return };
+    let kind = detail.and_then(|detail| detail.peer_kind.clone()).unwrap_or_else(|| "other".into());
+    let is_message = &*kind == "messaging";
+    let mut children = chain.chain.children(at).filter_map(|child| chain.chain.nodes.get(child));
+    let is_served = children.any(|child| !child.is_synthetic && child.service != node.service);
+    if is_served && !is_message {
+        return;
+    }
+    found.push(Call {
+        within: serving(&chain.chain, at),
+        caller: Arc::clone(&node.service),
+        callee: Arc::clone(&peer.name),
+        callee_kind: match &*kind {
+            "database" => NodeKind::Database,
+            "messaging" => NodeKind::Messaging,
+            _ => NodeKind::External,
+        },
+        kind,
+        start_ns: node.start_ns,
+        duration_ns: node.duration_ns,
+        failed: node.status == SpanStatus::Error,
+        is_async: is_message,
+    });
+}
+
+/// The call that a span serves, of another service's span.
+fn incoming(chain: &Chain, at: usize, node: &Node) -> Option<Call> {
+    let parent_at = node.parent?;
+    let parent = chain.chain.nodes.get(parent_at)?;
+    if parent.is_synthetic || parent.service == node.service || at == parent_at {
+        return None;
+    }
+    let detail = chain.detail(parent);
+    let is_call = matches!(parent.kind, SpanKind::Client | SpanKind::Producer);
+    let peer_kind = detail.filter(|_| is_call).and_then(|detail| detail.peer_kind.clone());
+    let is_message = peer_kind.as_deref() == Some("messaging");
+    let queue = detail.and_then(|detail| detail.peer.as_ref()).filter(|_| is_message);
+    // As the caller sees it, unless no span says how.
+    let seen = if is_call && !is_message { parent } else { node };
+    let failed = [seen, node].iter().any(|span| span.status == SpanStatus::Error);
+    Some(Call {
+        within: serving(&chain.chain, parent_at),
+        caller: queue.map_or_else(|| Arc::clone(&parent.service), |queue| Arc::clone(&queue.name)),
+        callee: Arc::clone(&node.service),
+        callee_kind: NodeKind::Service,
+        kind: peer_kind.unwrap_or_else(|| "other".into()),
+        start_ns: seen.start_ns,
+        duration_ns: seen.duration_ns,
+        failed,
+        is_async: is_message || node.is_async,
+    })
+}
+
+/// The span of the same service that the request came in by: the outermost one above a span without another service's
+/// between.
+pub(super) fn serving(chain: &CallChain, at: usize) -> usize {
+    let mut at = at;
+    while let Some(node) = chain.nodes.get(at) {
+        let Some(parent_at) = node.parent else { break };
+        let own = chain.nodes.get(parent_at).filter(|parent| {
+            !parent.is_synthetic && parent.service == node.service && parent_at != at
+        });
+        if own.is_none() {
+            break;
+        }
+        at = parent_at;
+    }
+    at
+}

@@ -1,0 +1,117 @@
+//! The verdict: both windows are sampled, machines are asked, [`headrope_analysis::verdict`] judges.
+//!
+//! Reading order: `sample` (requests to a profile), `readings` (series of metrics of both windows), `card` (the answer).
+
+mod card;
+mod readings;
+mod sample;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use headrope_analysis::verdict::{Inputs, Release, judge};
+use headrope_model::time::NANOS_PER_MINUTE;
+use headrope_model::{DataSet, TimeRange};
+use tokio_util::task::AbortOnDropHandle;
+
+use self::readings::Readings;
+use self::sample::{Sample, Scope};
+use super::bounded;
+use super::entity::hosts_of;
+use super::entity::series::series as series_of;
+use crate::answer::verdict::{Verdict, VerdictQuery};
+use crate::engine::Session;
+use crate::error::QueryError;
+
+/// Shortest reference that is chosen without being asked for.
+const REFERENCE_NS: i64 = 10 * NANOS_PER_MINUTE;
+
+pub(crate) async fn verdict(
+    session: &Arc<Session>,
+    query: &VerdictQuery,
+) -> Result<Verdict, QueryError> {
+    let window = bounded(query.range, session.snapshot(), DataSet::Spans);
+    let reference = query.reference.unwrap_or_else(|| before(window));
+    let scope = Scope { service: query.service.clone(), operation: query.operation.clone() };
+    // Side by side: each is bound by one core.
+    let sample = |range| beside(sample::sample(Arc::clone(session), range, scope.clone()));
+    let series = |range| beside(series_of(Arc::clone(session), range));
+    let ((was, is), (before, now)) =
+        ((sample(reference), sample(window)), (series(reference), series(window)));
+    let (was, is) = (ended(was).await?, ended(is).await?);
+    let (before, now) = (ended(before).await?, ended(now).await?);
+    let readings = readings::readings((&was, reference, before), (&is, window, now));
+    let inputs = Inputs {
+        releases: releases(&was, &is),
+        hosts: hosts(&was, &is, &readings),
+        load: load((&was, reference), (&is, window)),
+        readings: readings.found,
+        reference: was.profile,
+        slices: was.slices,
+        window: is.profile,
+    };
+    let judgement = judge(&inputs);
+    let figures = [was.figures, is.figures];
+    Ok(card::card(query, reference, &inputs, judgement, figures))
+}
+
+/// Runs a part of the answer as a task that ends with it.
+fn beside<T: Send + 'static>(
+    work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+) -> AbortOnDropHandle<Result<T, QueryError>> {
+    AbortOnDropHandle::new(tokio::spawn(work))
+}
+
+async fn ended<T>(task: AbortOnDropHandle<Result<T, QueryError>>) -> Result<T, QueryError> {
+    task.await.map_err(|e| QueryError::Engine(format!("a part of the verdict: {e}")))?
+}
+
+/// As long as the window and just before it, ten minutes at least.
+fn before(range: TimeRange) -> TimeRange {
+    let length = range.duration_ns().max(REFERENCE_NS);
+    let from = range.from().saturating_sub(length);
+    TimeRange::new(from, range.from()).unwrap_or(range)
+}
+
+/// Versions that only the window has.
+fn releases(was: &Sample, is: &Sample) -> Vec<Release> {
+    let (before, after) = (was.versions(), is.versions());
+    let mut found = Vec::new();
+    for (service, versions) in &after {
+        let Some(before) = before.get(service).filter(|before| !before.is_empty()) else {
+            continue;
+        };
+        let new = versions.difference(before).map(|version| Release {
+            service: Arc::clone(service),
+            version: Arc::clone(version),
+            before: before.iter().cloned().collect(),
+        });
+        found.extend(new);
+    }
+    found
+}
+
+/// Requests a second of the window over those of the reference, of the entry with most more.
+fn load((was, reference): (&Sample, TimeRange), (is, range): (&Sample, TimeRange)) -> f64 {
+    /// Fewest requests of an entry in the sample of the reference.
+    const LEAST: u64 = 30;
+    let rate = |sample: &Sample, range: TimeRange, requests: u64| {
+        let seconds = (range.duration_ns() as f64 / 1e9).max(1e-9) * sample.figures.sampled;
+        requests as f64 / seconds.max(1e-9)
+    };
+    let grown = was.profile.entries.iter().filter(|(_, entry)| entry.requests >= LEAST);
+    let grown = grown.filter_map(|(name, before)| {
+        let after = is.profile.entries.get(name)?.requests;
+        Some(rate(is, range, after) / rate(was, reference, before.requests).max(1e-9))
+    });
+    grown.fold(1.0, f64::max)
+}
+
+/// Hosts of each service and store in either window.
+fn hosts(was: &Sample, is: &Sample, readings: &Readings) -> BTreeMap<Arc<str>, Vec<Arc<str>>> {
+    let mut all: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = readings.hosts.clone();
+    for (service, hosts) in hosts_of(was.places.iter().chain(&is.places)) {
+        all.entry(service).or_default().extend(hosts);
+    }
+    all.into_iter().map(|(service, hosts)| (service, hosts.into_iter().collect())).collect()
+}

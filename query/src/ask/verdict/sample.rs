@@ -1,0 +1,118 @@
+//! Requests of a window as a profile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use headrope_analysis::Node;
+use headrope_analysis::SpanKind;
+use headrope_analysis::ledger::{Profile, ProfileBuilder};
+use headrope_model::TimeRange;
+
+use crate::ask::chains::{Chain, Figures, Place, chains};
+use crate::engine::Session;
+use crate::error::QueryError;
+
+/// Slices of a window that tell how much it varies by itself.
+const SLICES: usize = 4;
+
+/// Which requests count.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scope {
+    /// As this service sees them.
+    pub(super) service: Option<String>,
+    /// Of this operation.
+    pub(super) operation: Option<String>,
+}
+
+impl Scope {
+    fn has(&self, node: &Node) -> bool {
+        let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|w| w == name);
+        is(&self.service, &node.service) && is(&self.operation, &node.name)
+    }
+
+    const fn is_all(&self) -> bool {
+        self.service.is_none() && self.operation.is_none()
+    }
+}
+
+/// Requests of a window.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    pub(super) profile: Profile,
+    /// The same by when requests began.
+    pub(super) slices: Vec<Profile>,
+    pub(super) places: BTreeSet<Place>,
+    pub(super) figures: Figures,
+}
+
+pub(super) async fn sample(
+    session: Arc<Session>,
+    range: TimeRange,
+    scope: Scope,
+) -> Result<Sample, QueryError> {
+    let mut slices: Vec<(TimeRange, ProfileBuilder)> = Vec::new();
+    let mut stretches: Vec<TimeRange> = Vec::new();
+    let each = |stretch: TimeRange, parts: usize, chain: &Chain| {
+        if stretches.last() != Some(&stretch) {
+            stretches.push(stretch);
+            let own = split(stretch, SLICES.div_ceil(parts));
+            slices.extend(own.into_iter().map(|slice| (slice, ProfileBuilder::default())));
+        }
+        for (slice, profile) in &mut slices {
+            if stretch.contains(slice.from()) {
+                add(profile, chain, *slice, &scope);
+            }
+        }
+    };
+    let met = Box::pin(chains(&session, range, each)).await?;
+    let slices: Vec<Profile> = slices.into_iter().map(|(_, profile)| profile.finish()).collect();
+    let mut profile = Profile::default();
+    for slice in &slices {
+        profile.merge(slice);
+    }
+    let places = met.places.into_iter().collect();
+    Ok(Sample { profile, slices, places, figures: met.figures })
+}
+
+impl Sample {
+    /// Versions of each service.
+    pub(super) fn versions(&self) -> BTreeMap<Arc<str>, BTreeSet<Arc<str>>> {
+        let mut versions: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
+        for place in &self.places {
+            let of_service = versions.entry(Arc::clone(&place.service)).or_default();
+            of_service.extend(place.version.clone());
+        }
+        versions
+    }
+}
+
+/// A range in so many parts, one at least.
+fn split(range: TimeRange, parts: usize) -> Vec<TimeRange> {
+    let parts = i64::try_from(parts).unwrap_or(1).max(1);
+    let at = |part: i64| match part == parts {
+        true => range.to(),
+        false => range.from() + range.duration_ns() / parts * part,
+    };
+    (0..parts).filter_map(|part| TimeRange::new(at(part), at(part + 1))).collect()
+}
+
+/// Adds the requests of a call chain that begin in a slice.
+fn add(profile: &mut ProfileBuilder, chain: &Chain, slice: TimeRange, scope: &Scope) {
+    let remote = |node: &Node| chain.remote(node);
+    let place = |node: &Node| chain.detail(node)?.instance.clone();
+    if scope.is_all() {
+        if chain.request_in(slice).is_some() {
+            profile.add(&chain.chain, remote, place);
+        }
+        return;
+    }
+    let nodes = &chain.chain.nodes;
+    for (at, node) in nodes.iter().enumerate().filter(|(_, node)| scope.has(node)) {
+        let parent = node.parent.and_then(|parent| nodes.get(parent));
+        let enters = parent.is_none_or(|parent| parent.is_synthetic || !scope.has(parent))
+            && !matches!(node.kind, SpanKind::Client | SpanKind::Producer);
+        if enters && slice.contains(node.start_ns) && !node.is_synthetic {
+            profile.add_from(&chain.chain, at, remote, place);
+        }
+    }
+}
