@@ -23,7 +23,8 @@ SETTINGS = {
     "HEADROPE_STORAGE__MAINTENANCE_INTERVAL": "1h",
 }
 STEPS = {60_000_000_000: "minute", 3_600_000_000_000: "hour", 86_400_000_000_000: "day"}
-ROLLUPS = {"operation_rollup": "operation", "service_rollup": "service", "statement_rollup": "statement"}
+ROLLUPS = {"operation_rollup": "operation", "service_rollup": "service", "statement_rollup": "statement",
+           "edge_rollup": "edge"}
 ALL = {"max_rows": 1_000_000}
 
 
@@ -237,6 +238,8 @@ def _rollups(reader, sent, answers):
             _add_calls(found, key, row["calls"], row["total_ns"], row["min_ns"], row["max_ns"])
         for span in sent["spans"]:
             if data_set == "statement_rollup" and "db.system.name" not in dict(span["attributes"]):
+                continue
+            if data_set == "edge_rollup" and span["kind"] not in ("CLIENT", "PRODUCER", "CONSUMER"):
                 continue
             for step in STEPS:
                 took = span["duration_ns"]

@@ -17,6 +17,7 @@ impl RollupSet {
             DataSet::OperationRollup => 1,
             DataSet::ServiceRollup => 2,
             DataSet::StatementRollup => 4,
+            DataSet::EdgeRollup => 8,
             DataSet::Spans | DataSet::TraceParts | DataSet::Logs | DataSet::Metrics => 0,
         }
     }
@@ -40,7 +41,7 @@ impl RollupSet {
     }
 
     /// As a number for the catalog: 1 for operations, 2 for services, 4 for
-    /// statements.
+    /// statements, 8 for edges.
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0

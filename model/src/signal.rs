@@ -82,11 +82,13 @@ pub enum DataSet {
     ServiceRollup,
     /// Calls of databases in a step of time summed up by statement.
     StatementRollup,
+    /// Calls in a step of time summed up by who calls what.
+    EdgeRollup,
 }
 
 impl DataSet {
     /// All data sets, in the order used everywhere.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Spans,
         Self::TraceParts,
         Self::Logs,
@@ -94,10 +96,11 @@ impl DataSet {
         Self::OperationRollup,
         Self::ServiceRollup,
         Self::StatementRollup,
+        Self::EdgeRollup,
     ];
     /// The data sets that sum spans up.
-    pub const ROLLUPS: [Self; 3] =
-        [Self::OperationRollup, Self::ServiceRollup, Self::StatementRollup];
+    pub const ROLLUPS: [Self; 4] =
+        [Self::OperationRollup, Self::ServiceRollup, Self::StatementRollup, Self::EdgeRollup];
     /// Number of data sets.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -112,6 +115,7 @@ impl DataSet {
             Self::OperationRollup => "operation_rollup",
             Self::ServiceRollup => "service_rollup",
             Self::StatementRollup => "statement_rollup",
+            Self::EdgeRollup => "edge_rollup",
         }
     }
 
@@ -124,7 +128,13 @@ impl DataSet {
     /// Whether its rows sum up spans.
     #[must_use]
     pub const fn is_rollup(self) -> bool {
-        matches!(self, Self::OperationRollup | Self::ServiceRollup | Self::StatementRollup)
+        match self {
+            Self::Spans | Self::TraceParts | Self::Logs | Self::Metrics => false,
+            Self::OperationRollup
+            | Self::ServiceRollup
+            | Self::StatementRollup
+            | Self::EdgeRollup => true,
+        }
     }
 
     /// Inverse of [`DataSet::name`].

@@ -34,6 +34,7 @@ struct One {
     instance: Option<u8>,
     name: u32,
     database: Option<u8>,
+    peer: Option<u8>,
     kind: i32,
     status: i32,
     root: bool,
@@ -56,6 +57,7 @@ fn one() -> impl Strategy<Value = One> {
         prop::option::of(0u8..3),
         0u32..4,
         prop::option::of(0u8..4),
+        prop::option::of(0u8..4),
         0i32..6,
         0i32..3,
         any::<bool>(),
@@ -63,11 +65,12 @@ fn one() -> impl Strategy<Value = One> {
         duration,
     )
         .prop_map(
-            |(service, instance, name, database, kind, status, root, start, duration)| One {
+            |(service, instance, name, database, peer, kind, status, root, start, duration)| One {
                 service,
                 instance,
                 name,
                 database,
+                peer,
                 kind,
                 status,
                 root,
@@ -87,6 +90,23 @@ fn statement_of(database: u8) -> [KeyValue; 2] {
     [text("db.system.name", system.to_owned()), text("db.query.text", format!("SELECT {database}"))]
 }
 
+/// A service at one of two ports of an address, one with a name, a queue.
+fn peer_of(peer: u8) -> Vec<KeyValue> {
+    let port = |port| Some(AnyValue { value: Some(Value::IntValue(port)) });
+    let port =
+        |n| KeyValue { key: "server.port".to_owned(), value: port(n), ..KeyValue::default() };
+    let address = text("server.address", "10.0.0.1".to_owned());
+    match peer {
+        0 => vec![address, port(80)],
+        1 => vec![address, port(8080), text("http.request.method", "GET".to_owned())],
+        2 => vec![address, text("service.peer.name", "s1".to_owned())],
+        _ => vec![
+            text("messaging.system", "kafka".to_owned()),
+            text("messaging.destination.name", "orders".to_owned()),
+        ],
+    }
+}
+
 fn request(spans: &[One]) -> ExportTraceServiceRequest {
     let of = |s: &One| {
         let mut attributes = vec![text("service.name", format!("s{}", s.service))];
@@ -100,7 +120,9 @@ fn request(spans: &[One]) -> ExportTraceServiceRequest {
             parent_span_id: if s.root { Vec::new() } else { vec![3; 8] },
             name: format!("op{}", s.name),
             kind: s.kind,
-            attributes: s.database.into_iter().flat_map(statement_of).collect(),
+            attributes: (s.database.into_iter().flat_map(statement_of))
+                .chain(s.peer.into_iter().flat_map(peer_of))
+                .collect(),
             start_time_unix_nano: s.start.unsigned_abs(),
             end_time_unix_nano: (s.start + s.duration).unsigned_abs(),
             status: Some(Status { code: s.status, ..Status::default() }),
@@ -175,10 +197,10 @@ impl World {
     }
 
     /// The rows of a statement in an order of their own, and the roll-ups that were read.
-    async fn rows(&self, queries: &Queries, query: &str) -> (Vec<String>, Option<&'static str>) {
+    async fn rows(&self, queries: &Queries, query: &str) -> (Vec<String>, Option<String>) {
         let request = SqlRequest { query: query.to_owned(), ..SqlRequest::default() };
         let answer = queries.sql(&request).await.unwrap_or_else(|e| panic!("{query}\n{e}"));
-        let rollup = answer.stats.rollup;
+        let rollup = answer.stats.rollup.clone();
         let json: serde_json::Value = serde_json::from_str(&answer.json()).unwrap();
         let mut rows: Vec<String> =
             json["rows"].as_array().unwrap().iter().map(ToString::to_string).collect();
@@ -188,7 +210,7 @@ impl World {
         (rows, rollup)
     }
 
-    async fn same(&self, query: &str) -> Option<&'static str> {
+    async fn same(&self, query: &str) -> Option<String> {
         let (want, none) = self.rows(&self.without, query).await;
         assert_eq!(none, None);
         let (got, rollup) = self.rows(&self.with, query).await;
@@ -259,6 +281,11 @@ fn condition() -> impl Strategy<Value = String> {
         "db_system_name IS NOT NULL",
         "db_system_name = 'postgresql'",
         "db_system_name <> 'redis'",
+        "kind IN ('CLIENT', 'PRODUCER')",
+        "(kind = 'CLIENT' OR 'CONSUMER' = kind) AND server_port IS NOT NULL",
+        "server_port > 80 AND kind = 'CLIENT'",
+        "kind IN ('CLIENT', 'SERVER')",
+        "kind <> 'SERVER'",
     ])
 }
 
@@ -278,6 +305,8 @@ const GROUPS: &[&str] = &[
     "date_trunc('hour', start_time)",
     "coalesce(db_query_summary, db_query_text)",
     "date_trunc('week', start_time)",
+    "server_port",
+    "coalesce(service_peer_name, server_address, messaging_destination_name, name)",
     "CASE WHEN status_code = 'ERROR' THEN 'bad' ELSE 'good' END",
     "'all'",
 ];
@@ -402,6 +431,8 @@ async fn typed_answers_are_the_same() {
                 assert_eq!(services, without.services(range).await.unwrap());
                 let operations = with.operations("s1", range).await.unwrap();
                 assert_eq!(operations, without.operations("s1", range).await.unwrap());
+                let dependencies = with.dependencies("s1", range).await.unwrap();
+                assert_eq!(dependencies, without.dependencies("s1", range).await.unwrap());
                 let overview = with.overview(range).await.unwrap();
                 assert_eq!(overview, without.overview(range).await.unwrap());
                 for (scope, by, spans) in [
@@ -431,6 +462,7 @@ fn simple(name: u32, minute: i64) -> One {
         instance: Some(0),
         name,
         database: None,
+        peer: None,
         kind: 2,
         status: 0,
         root: true,
@@ -452,9 +484,9 @@ async fn names_without_bound_are_read_from_the_spans() {
             world.engine.compact().await.unwrap();
         }
         let named = "SELECT count(*), sum(duration_ns), max(name) FROM spans WHERE name < 'op3'";
-        assert_eq!(world.same(named).await, Some("operation"));
+        assert_eq!(world.same(named).await.as_deref(), Some("operation"));
         let all = "SELECT service_version, count(*) FROM spans GROUP BY 1";
-        assert_eq!(world.same(all).await, Some("service"));
+        assert_eq!(world.same(all).await.as_deref(), Some("service"));
     }
 }
 
@@ -560,12 +592,52 @@ async fn statements_are_summed_up() {
          FROM spans WHERE db_system_name IS NOT NULL GROUP BY 1",
         "SELECT db_query_text, max(duration_ns) FROM spans WHERE db_system_name = 'postgresql' GROUP BY 1",
     ] {
-        assert_eq!(world.same(query).await, Some("statement"), "{query}");
+        assert_eq!(world.same(query).await.as_deref(), Some("statement"), "{query}");
     }
     let view = "SELECT db_query_text, sum(calls) AS n FROM statement_day GROUP BY 1";
     let (rows, _) = world.rows(&world.with, view).await;
     let rows: Vec<&String> = rows.iter().filter(|r| !r.contains('{')).collect();
     assert_eq!(rows, [r#"["SELECT 1",3]"#, r#"["SELECT 2",1]"#]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_summed_up_by_who_calls_what() {
+    let mut world = World::new().await;
+    let call = |peer, kind, minute| One { peer, kind, ..simple(1, minute) };
+    let spans = [call(Some(0), 3, 0), call(Some(0), 2, 0), call(Some(1), 3, 1), call(None, 3, 70)];
+    world.send(&spans, Then::Flush).await;
+    world.send(&[call(Some(0), 3, 0), call(Some(3), 4, 3)], Then::Merge).await;
+    world.send(&[call(Some(3), 5, 0)], Then::Flush).await;
+    world.send(&[call(Some(0), 3, 0)], Then::Nothing).await;
+    for query in [
+        "SELECT server_address, server_port, count(*), sum(duration_ns) FROM spans WHERE kind = 'CLIENT' GROUP BY 1, 2",
+        "SELECT messaging_destination_name, kind, max(duration_ns) FROM spans \
+         WHERE kind IN ('PRODUCER', 'CONSUMER') AND messaging_system IS NOT NULL GROUP BY 1, 2",
+    ] {
+        assert_eq!(world.same(query).await.as_deref(), Some("edge"), "{query}");
+    }
+    for query in [
+        "SELECT server_port, count(*) FROM spans GROUP BY 1",
+        "SELECT server_port, count(*) FROM spans WHERE kind IN ('CLIENT', 'SERVER') GROUP BY 1",
+    ] {
+        assert_eq!(world.same(query).await, None, "{query}");
+    }
+    let view = "SELECT server_port, sum(calls) AS n FROM edge_day WHERE kind = 'CLIENT' GROUP BY 1";
+    let (rows, _) = world.rows(&world.with, view).await;
+    let rows: Vec<&String> = rows.iter().filter(|r| !r.contains('{')).collect();
+    assert_eq!(rows, ["[80,2]", "[8080,1]", "[null,1]"]);
+    world.send(&[call(Some(2), 3, 5)], Then::Nothing).await;
+    let rows = world.with.dependencies("s0", TimeRange::ALL).await.unwrap();
+    let peers: BTreeMap<_, _> =
+        rows.iter().map(|row| ((&*row.kind, &*row.peer), row.stats.calls)).collect();
+    let want = [
+        (("http", "10.0.0.1:8080"), 1),
+        (("messaging", "kafka orders"), 1),
+        (("other", "10.0.0.1:80"), 3),
+        (("other", "op1"), 1),
+        (("other", "s1"), 1),
+    ];
+    assert_eq!(peers, want.into());
 }
 
 /// User and system CPU time of this process in seconds (`/proc/self/stat`, 100 ticks a second).

@@ -22,9 +22,10 @@ fn age(config: &StorageConfig, data_set: DataSet) -> Option<Duration> {
         DataSet::Spans | DataSet::TraceParts => config.retain_traces,
         DataSet::Logs => config.retain_logs,
         DataSet::Metrics => config.retain_metrics,
-        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => {
-            config.retain_rollups
-        }
+        DataSet::OperationRollup
+        | DataSet::ServiceRollup
+        | DataSet::StatementRollup
+        | DataSet::EdgeRollup => config.retain_rollups,
     }
 }
 
@@ -37,7 +38,10 @@ const fn room(config: &StorageConfig, data_set: DataSet) -> Option<u64> {
         DataSet::Spans | DataSet::TraceParts => config.retain_traces_bytes,
         DataSet::Logs => config.retain_logs_bytes,
         DataSet::Metrics => config.retain_metrics_bytes,
-        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => None,
+        DataSet::OperationRollup
+        | DataSet::ServiceRollup
+        | DataSet::StatementRollup
+        | DataSet::EdgeRollup => None,
     }
 }
 

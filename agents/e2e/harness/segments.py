@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from .telemetry import compact
 
-DATA_SETS = ["spans", "trace_parts", "logs", "metrics", "operation_rollup", "service_rollup", "statement_rollup"]
+DATA_SETS = ["spans", "trace_parts", "logs", "metrics", "operation_rollup", "service_rollup", "statement_rollup",
+             "edge_rollup"]
 # Promoted columns that stand for an attribute of a span, with their canonical keys and older names.
 PROMOTED = {
     "http_request_method": ("http.request.method", ["http.method"]),

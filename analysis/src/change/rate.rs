@@ -11,6 +11,9 @@ const LEAST_KINDS: usize = 5;
 /// Least factor between rates that is worth telling.
 pub const LEAST_FACTOR: f64 = 2.0;
 
+/// Most a window and its reference may differ in length: a millisecond and eleven days.
+const FARTHEST: f64 = 1e9;
+
 /// How often a kind of event was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Occurrences {
@@ -78,7 +81,7 @@ pub struct RateChange {
 /// the median change of the kinds, in its direction only. All kinds are of one source.
 #[must_use]
 pub fn rate_changes(kinds: &[Occurrences], factor: f64, q: f64) -> Vec<RateChange> {
-    let factor = if factor.is_finite() && factor > 0.0 { factor } else { 1.0 };
+    let factor = if factor > 0.0 { factor.clamp(1.0 / FARTHEST, FARTHEST) } else { 1.0 };
     let told: Vec<f64> = kinds.iter().filter_map(Occurrences::dispersion).collect();
     let usual = if told.len() < LEAST_KINDS { 1.0 } else { median(&told).unwrap_or(1.0) };
     let ratio = |kind: &Occurrences| kind.window / (factor * kind.before());

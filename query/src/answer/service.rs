@@ -84,7 +84,7 @@ pub struct OperationRow {
 pub struct DependencyRow {
     /// `database`, `messaging`, `rpc`, `http` or `other`.
     pub kind: String,
-    /// Peer: database system and namespace, topic, service or address.
+    /// Peer: database or messaging system, what it holds and its address; otherwise a service or an address.
     pub peer: String,
     /// Figures.
     #[serde(flatten)]

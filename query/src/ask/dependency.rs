@@ -1,37 +1,77 @@
-//! What a service calls.
+//! What services call, by the spans that make the calls.
+
+use std::collections::BTreeMap;
+
+use datafusion::arrow::array::Array as _;
+use headrope_model::TimeRange;
 
 use super::MAX_LIMIT;
 use super::measure::{MEASURES, Measure, Measures};
+use super::peer::Called;
 use super::top::condition;
 use crate::answer::service::DependencyRow;
 use crate::answer::{RankBy, SpanScope};
-use crate::column::Columns;
+use crate::column::{Columns, Texts};
 use crate::engine::Session;
 use crate::error::QueryError;
-use headrope_model::TimeRange;
 
-/// What kind of peer a client or producer span has, by the attributes that only that kind carries.
-const KIND: &str = "CASE WHEN db_system_name IS NOT NULL THEN 'database' \
-     WHEN messaging_system IS NOT NULL THEN 'messaging' \
-     WHEN rpc_system_name IS NOT NULL THEN 'rpc' \
-     WHEN http_request_method IS NOT NULL OR url_full IS NOT NULL THEN 'http' \
-     ELSE 'other' END";
+/// What tells peers apart; all of it is in the roll-up of edges.
+const PEER: &str = "service_name, name, service_peer_name, server_address, server_port, \
+     network_peer_address, db_system_name, db_namespace, messaging_system, \
+     messaging_destination_name, rpc_system_name IS NOT NULL AS is_rpc, \
+     http_request_method IS NOT NULL AS is_http";
 
-/// The peer's address as far as it is known.
-const ADDRESS: &str = "CASE WHEN server_address IS NULL THEN network_peer_address \
-     WHEN server_port IS NULL THEN server_address \
-     ELSE server_address || ':' || CAST(server_port AS VARCHAR) END";
+/// By caller, peer and kind of peer.
+pub(super) type Outgoing = BTreeMap<(String, String, &'static str), Measure>;
 
-/// The peer of a client or producer span. `ask::chains` says the same of spans as they are stored, with the address of a
-/// peer that has a name, too.
-fn peer() -> String {
-    format!(
-        "CASE WHEN db_system_name IS NOT NULL THEN \
-         concat_ws(' ', db_system_name, coalesce(db_namespace, service_peer_name, {ADDRESS})) \
-         WHEN messaging_system IS NOT NULL THEN \
-         concat_ws(' ', messaging_system, coalesce(messaging_destination_name, {ADDRESS})) \
-         ELSE coalesce(service_peer_name, {ADDRESS}, name) END"
-    )
+/// The calls of a service, or of all, by what they are to.
+pub(super) async fn outgoing(
+    session: &Session,
+    service: Option<&str>,
+    range: TimeRange,
+) -> Result<Outgoing, QueryError> {
+    let (all, params) = condition(range, SpanScope::All, service);
+    let sql = format!(
+        "SELECT {PEER}, {MEASURES} FROM spans WHERE {all} AND kind IN ('CLIENT', 'PRODUCER') \
+         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    );
+    let mut found = Outgoing::new();
+    for batch in session.rows(&sql, params).await? {
+        let columns = Columns(&batch);
+        let (caller, name) = (columns.texts("service_name")?, columns.texts("name")?);
+        let text = |name| columns.texts(name);
+        let (service, address) = (text("service_peer_name")?, text("server_address")?);
+        let (network, port) = (text("network_peer_address")?, columns.ints("server_port")?);
+        let (db, namespace) = (text("db_system_name")?, text("db_namespace")?);
+        let messaging = text("messaging_system")?;
+        let destination = text("messaging_destination_name")?;
+        let (is_rpc, is_http) = (columns.bools("is_rpc")?, columns.bools("is_http")?);
+        let measures = Measures::of(&columns)?;
+        for row in 0..batch.num_rows() {
+            let called = Called {
+                name: name.text(row),
+                service: known(&service, row),
+                address: known(&address, row),
+                port: port.is_valid(row).then(|| port.value(row)),
+                network: known(&network, row),
+                db: known(&db, row),
+                namespace: known(&namespace, row),
+                messaging: known(&messaging, row),
+                destination: known(&destination, row),
+                is_rpc: is_rpc.value(row),
+                is_http: is_http.value(row),
+                ..Called::default()
+            };
+            let (peer, kind) = called.peer();
+            let key = (caller.owned(row), peer.name.to_string(), kind);
+            found.entry(key).or_default().merge(&measures.get(row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn known(texts: &Texts, row: usize) -> Option<&str> {
+    texts.get(row).filter(|text| !text.is_empty())
 }
 
 pub(crate) async fn dependencies(
@@ -39,28 +79,12 @@ pub(crate) async fn dependencies(
     service: &str,
     range: TimeRange,
 ) -> Result<Vec<DependencyRow>, QueryError> {
-    let (all, params) = condition(range, SpanScope::All, Some(service));
-    let peer = peer();
-    let sql = format!(
-        "SELECT {KIND} AS peer_kind, {peer} AS peer, {MEASURES} FROM spans \
-         WHERE {all} AND kind IN ('CLIENT', 'PRODUCER') GROUP BY 1, 2"
-    );
-    let mut found: Vec<(String, String, Measure)> = Vec::new();
-    for batch in session.rows(&sql, params).await? {
-        let columns = Columns(&batch);
-        let (kinds, peers) = (columns.texts("peer_kind")?, columns.texts("peer")?);
-        let measures = Measures::of(&columns)?;
-        for row in 0..batch.num_rows() {
-            found.push((kinds.owned(row), peers.owned(row), measures.get(row)?));
-        }
-    }
-    found.sort_by(|(a_kind, a_peer, a), (b_kind, b_peer, b)| {
-        let by = RankBy::TotalTime;
-        b.rank(by).cmp(&a.rank(by)).then_with(|| (a_peer, a_kind).cmp(&(b_peer, b_kind)))
-    });
+    let mut found: Vec<_> = outgoing(session, Some(service), range).await?.into_iter().collect();
+    // In the order of their names where they took as long.
+    found.sort_by_key(|(_, measure)| std::cmp::Reverse(measure.rank(RankBy::TotalTime)));
     found.truncate(MAX_LIMIT);
-    let row = |(kind, peer, measure): (String, String, Measure)| DependencyRow {
-        kind,
+    let row = |((_, peer, kind), measure): ((String, String, &str), Measure)| DependencyRow {
+        kind: kind.to_owned(),
         peer,
         stats: measure.stats(range),
     };

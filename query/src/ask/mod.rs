@@ -1,7 +1,7 @@
 //! How each typed answer is found: SQL over the session's snapshot, folded into plain data.
 //!
 //! Reading order: `measure` (what every group of spans is measured by), `top`, `service`, `latency`,
-//! `overview`, `dependency`, `resource`; `chains` (call chains of a window); `trace` and `span` (one trace); `cursor` (how a
+//! `overview`, `peer` (what is called), `dependency`, `resource`; `chains` (call chains of a window); `trace` and `span` (one trace); `cursor` (how a
 //! list is paged), `search`, `log`; `pattern` (what logs say), `error`, `difference`, `change`, `anomaly`; `entity` (whose metrics
 //! are whose), `coverage`, `map`, `verdict`, `capacity`.
 
@@ -21,6 +21,7 @@ pub(crate) mod map;
 mod measure;
 pub(crate) mod overview;
 pub(crate) mod pattern;
+mod peer;
 pub(crate) mod resource;
 pub(crate) mod search;
 pub(crate) mod service;

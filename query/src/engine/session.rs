@@ -158,20 +158,13 @@ impl Session {
         (counts.scanned.load(Ordering::Relaxed), counts.pruned.load(Ordering::Relaxed))
     }
 
-    /// The roll-ups that were read so far.
-    pub(crate) fn rollups(&self) -> Option<&'static str> {
-        const NAMES: [&str; 8] = [
-            "",
-            "operation",
-            "service",
-            "operation, service",
-            "statement",
-            "operation, statement",
-            "service, statement",
-            "operation, service, statement",
-        ];
+    /// The roll-ups that were read so far, as [`crate::SqlStats::rollup`] names them.
+    pub(crate) fn rollups(&self) -> Option<String> {
         let read = self.source.counts.rollups.load(Ordering::Relaxed);
-        NAMES.get(read).copied().filter(|names| !names.is_empty())
+        let all = DataSet::ROLLUPS.iter().enumerate().filter(|(at, _)| read & (1 << at) != 0);
+        let names = all.map(|(_, d)| d.name().strip_suffix("_rollup").unwrap_or(d.name()));
+        let names: Vec<&str> = names.collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 }
 

@@ -18,7 +18,7 @@ use headrope_model::{DataSet, schema};
 use super::table::{Source, Table};
 
 /// Names of the views.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 14] = [
     "traces",
     "services",
     "operation_minute",
@@ -30,6 +30,9 @@ pub(crate) const NAMES: [&str; 11] = [
     "statement_minute",
     "statement_hour",
     "statement_day",
+    "edge_minute",
+    "edge_hour",
+    "edge_day",
 ];
 
 /// The view of that name.
@@ -57,6 +60,7 @@ fn rolled_up(name: &str, source: &Source) -> Result<Option<LogicalPlan>> {
         "operation" => DataSet::OperationRollup,
         "service" => DataSet::ServiceRollup,
         "statement" => DataSet::StatementRollup,
+        "edge" => DataSet::EdgeRollup,
         _ => return Ok(None),
     };
     let [minute, hour, day] = STEPS_NS;

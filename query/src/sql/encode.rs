@@ -100,7 +100,7 @@ impl SqlAnswer {
              \"segments_pruned\":{},\"rollup\":",
             s.rows, s.elapsed_ms, s.segments_scanned, s.segments_pruned
         ));
-        match s.rollup {
+        match &s.rollup {
             Some(rollup) => push_str(rollup, &mut out),
             None => out.push_str("null"),
         }

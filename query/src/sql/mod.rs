@@ -45,7 +45,7 @@ pub struct SqlRequest {
 }
 
 /// What an answer cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SqlStats {
     /// Rows in the answer.
     pub rows: u64,
@@ -55,8 +55,8 @@ pub struct SqlStats {
     pub segments_scanned: u64,
     /// Segments that were skipped without opening them.
     pub segments_pruned: u64,
-    /// The roll-ups that were read: `operation`, `service`, `statement`, or several.
-    pub rollup: Option<&'static str>,
+    /// The roll-ups that were read: `operation`, `service`, `statement`, `edge`, or several.
+    pub rollup: Option<String>,
     /// Whether rows were cut off by the row or the byte cap.
     pub truncated: bool,
 }

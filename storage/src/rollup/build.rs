@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, BinaryBuilder, BooleanArray, DictionaryArray, Int32Array,
-    Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    Array as _, ArrayRef, AsArray as _, BinaryBuilder, BooleanArray, Int64Array, RecordBatch,
+    TimestampNanosecondArray,
 };
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use arrow::error::ArrowError;
@@ -79,7 +79,7 @@ pub(crate) fn build(
         .into_iter()
         .flat_map(|(step, rows)| rows.iter().map(move |(group, sketch)| (step, group, &**sketch)))
         .collect();
-    batch(rollup, &labels, &origins, &rows).map(Some)
+    batch(rollup, &labels, &rows).map(Some)
 }
 
 /// Groups of the shortest step, in order of appearance.
@@ -178,7 +178,6 @@ fn coarser<'a>(finer: &'a Rows<'_>, step: i64, origins: &[&[u32]]) -> Option<Row
 fn batch(
     rollup: DataSet,
     labels: &Labels<'_>,
-    origins: &[&[u32]],
     rows: &[(i64, &Group, &Sketch)],
 ) -> Result<RecordBatch, ArrowError> {
     // Without spans there are no label columns to take texts from.
@@ -195,13 +194,7 @@ fn batch(
     let steps = Int64Array::from_iter_values(rows.iter().map(|(step, ..)| *step));
     let roots: BooleanArray = rows.iter().map(|(_, g, _)| Some(g.is_root)).collect();
     let mut all: Vec<ArrayRef> = vec![Arc::new(steps), times(|g| g.time), Arc::new(roots)];
-    for column in labels.columns() {
-        let place =
-            |g: &Group| column.text(origins, &g.labelled).and_then(|at| i32::try_from(at).ok());
-        let keys: Int32Array = rows.iter().map(|(_, g, _)| place(g)).collect();
-        let texts = StringArray::from_iter_values(column.texts.iter());
-        all.push(Arc::new(DictionaryArray::try_new(keys, Arc::new(texts))?));
-    }
+    all.extend(labels.arrays(&rows.iter().map(|(_, g, _)| g.labelled).collect::<Vec<_>>())?);
     all.extend([ints(|g| g.calls), ints(|g| g.total_ns), ints(|g| g.min_ns), ints(|g| g.max_ns)]);
     all.extend([times(|g| g.first_start), times(|g| g.last_start)]);
     let mut sketches = BinaryBuilder::new();

@@ -6,7 +6,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampNanosecondType};
 use headrope_analysis::Sketch;
 use headrope_model::rollup::STEPS_NS;
-use headrope_model::{DataSet, RollupSet, schema};
+use headrope_model::schema::{self, Counted};
+use headrope_model::{DataSet, RollupSet};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -20,7 +21,7 @@ use crate::export::Export;
 use crate::segment::{self, combine};
 
 /// Of no entries of a log.
-fn nowhere() -> segment::Origin {
+pub(super) fn nowhere() -> segment::Origin {
     segment::Origin { covers: None, data_sets: Vec::new(), rollups: RollupSet::default() }
 }
 
@@ -31,6 +32,8 @@ struct One {
     instance: Option<u8>,
     name: u32,
     database: Option<u8>,
+    /// Of what is called.
+    port: Option<u16>,
     kind: i32,
     status: i32,
     root: bool,
@@ -50,18 +53,20 @@ fn one() -> impl Strategy<Value = One> {
         prop::option::of(0u8..2),
         0u32..3,
         prop::option::of(0u8..3),
-        0i32..4,
+        prop::option::of(prop::sample::select(vec![0, 80, 5432])),
+        0i32..6,
         0i32..3,
         any::<bool>(),
         start,
         duration,
     )
         .prop_map(
-            |(service, instance, name, database, kind, status, root, start, duration)| One {
+            |(service, instance, name, database, port, kind, status, root, start, duration)| One {
                 service,
                 instance,
                 name,
                 database,
+                port,
                 kind,
                 status,
                 root,
@@ -73,6 +78,11 @@ fn one() -> impl Strategy<Value = One> {
 
 fn text(key: &str, value: String) -> KeyValue {
     let value = Some(AnyValue { value: Some(Value::StringValue(value)) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+fn int_of(key: &str, value: u16) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Value::IntValue(value.into())) });
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
 
@@ -95,6 +105,7 @@ fn request(spans: &[One]) -> RecordBatch {
                         text("db.query.text", format!("SELECT {d}")),
                     ]
                 })
+                .chain(s.port.map(|port| int_of("server.port", port)))
                 .collect(),
             start_time_unix_nano: s.start,
             end_time_unix_nano: s.start + s.duration,
@@ -117,12 +128,17 @@ type Key = (i64, i64, bool, Vec<Option<String>>);
 type Sums = (i64, i64, i64, i64, i64, i64, Sketch);
 
 fn labels(rollup: DataSet, batch: &RecordBatch, row: usize) -> Vec<Option<String>> {
-    let value = |name| {
+    let names: Vec<&str> = schema::dimensions(rollup).iter().map(|d| d.name).collect();
+    labels_of(&names, batch, row)
+}
+
+fn labels_of(names: &[&str], batch: &RecordBatch, row: usize) -> Vec<Option<String>> {
+    let value = |name: &str| {
         let column = cast(batch.column_by_name(name).unwrap(), &DataType::Utf8).unwrap();
         let column = column.as_string::<i32>();
         column.is_valid(row).then(|| column.value(row).to_owned())
     };
-    schema::dimensions(rollup).iter().map(|d| value(d.name)).collect()
+    names.iter().map(|name| value(name)).collect()
 }
 
 fn int(batch: &RecordBatch, name: &str, row: usize) -> i64 {
@@ -154,8 +170,13 @@ fn expected(rollup: DataSet, spans: &[RecordBatch]) -> BTreeMap<Key, Sums> {
         let root = batch.column_by_name("parent_span_id").unwrap();
         for row in 0..batch.num_rows() {
             let (start, ns) = (time(batch, "start_time", row), int(batch, "duration_ns", row));
-            let required = schema::required_label(rollup);
-            if required.is_some_and(|name| batch.column_by_name(name).unwrap().is_null(row)) {
+            let text = |name| labels_of(&[name], batch, row).remove(0);
+            let counts = match schema::counted(rollup) {
+                Counted::All => true,
+                Counted::With(name) => text(name).is_some(),
+                Counted::OneOf(name, list) => text(name).is_some_and(|t| list.contains(&&*t)),
+            };
+            if !counts {
                 continue;
             }
             for step in STEPS_NS {
@@ -235,6 +256,7 @@ fn simple(name: u32, duration: u64) -> One {
         instance: None,
         name,
         database: None,
+        port: None,
         kind: 2,
         status: 0,
         root: true,
@@ -279,69 +301,5 @@ fn sums_beyond_64_bits_are_not_written() {
 fn no_spans_no_rows() {
     for rollup in DataSet::ROLLUPS {
         assert_eq!(build(rollup, &[]).unwrap().unwrap().num_rows(), 0);
-    }
-}
-
-/// User and system CPU time of this process in seconds (`/proc/self/stat`, 100 ticks a second).
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// What roll-ups cost a flush: `cargo test --release -p headrope-storage --lib -- --ignored
-/// --nocapture --test-threads 1 what_a_flush_pays`.
-#[test]
-#[ignore = "prints figures"]
-fn what_a_flush_pays() {
-    use headrope_testdata::{Shop, workload};
-    let shop = Shop::new(1);
-    let shop = shop.exactly(1_736_121_600_000_000_000, 200_000, 0).flat_map(|s| s.traces);
-    let schedule = workload::Schedule {
-        seed: 1,
-        from_ns: 1_736_121_600_000_000_000,
-        step_ns: 43_200_000,
-        records: 1000,
-    };
-    let jaeger = (0..200).map(|n| workload::jaeger::request(&schedule, n));
-    for (name, requests) in [("shop", shop.collect::<Vec<_>>()), ("jaeger", jaeger.collect())] {
-        // Batches as the backlog makes them: of many requests.
-        let batches: Vec<RecordBatch> = requests
-            .chunks(16)
-            .map(|some| {
-                let resource_spans = some.iter().flat_map(|r| r.resource_spans.clone()).collect();
-                let all = ExportTraceServiceRequest { resource_spans };
-                encode(&Export::Traces(all)).unwrap()
-            })
-            .collect();
-        let spans: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let batches: Vec<&RecordBatch> = batches.iter().collect();
-        let dir = tempfile::tempdir().unwrap();
-        for rollup in DataSet::ROLLUPS {
-            const ROUNDS: usize = 40;
-            let began = cpu();
-            for _ in 0..ROUNDS {
-                build(rollup, &batches).unwrap().unwrap();
-            }
-            let built = cpu();
-            let rows = build(rollup, &batches).unwrap().unwrap();
-            if rows.num_rows() == 0 {
-                continue;
-            }
-            let mut bytes = 0;
-            for _ in 0..ROUNDS {
-                bytes =
-                    segment::write(dir.path(), rollup, &[&rows], nowhere()).unwrap().unwrap().bytes;
-            }
-            let written = cpu();
-            let each = |seconds: f64| seconds * 1e9 / (spans * ROUNDS) as f64;
-            println!(
-                "{name} {rollup}: {spans} spans, {} rows, {:.2} B/span, built in {:.0} ns/span, written in {:.0}",
-                rows.num_rows(),
-                bytes as f64 / spans as f64,
-                each(built - began),
-                each(written - built),
-            );
-        }
     }
 }

@@ -70,7 +70,7 @@ fn runs(rollup: DataSet, rows: &RecordBatch) -> Result<Vec<Range<usize>>, ArrowE
     if rows.num_rows() == 0 {
         return Ok(Vec::new());
     }
-    let keys = schema::sort_columns(rollup).iter().map(|name| {
+    let keys = schema::sort_columns(rollup).into_iter().map(|name| {
         let array = column(rows, name)?;
         match array.data_type() {
             DataType::Dictionary(_, value) => cast(array, value),

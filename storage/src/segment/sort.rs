@@ -44,7 +44,10 @@ pub(super) fn order(
             Ok(sorted(with_time(batches, "time", |pick| (name.code(pick), series(pick)))?))
         }
         // Made in order, in one batch.
-        DataSet::OperationRollup | DataSet::ServiceRollup | DataSet::StatementRollup => {
+        DataSet::OperationRollup
+        | DataSet::ServiceRollup
+        | DataSet::StatementRollup
+        | DataSet::EdgeRollup => {
             let rows = |(at, batch): (usize, &&RecordBatch)| {
                 (0..batch.num_rows()).map(move |row| (at, row))
             };

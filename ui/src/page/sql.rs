@@ -124,6 +124,11 @@ fn tables() -> Vec<Table> {
             "database calls by statement and minute; also _hour, _day",
             DataSet::StatementRollup,
         ),
+        rolled_up(
+            "edge_minute",
+            "calls by caller and what is called, and minute; also _hour, _day",
+            DataSet::EdgeRollup,
+        ),
     ]
 }
 

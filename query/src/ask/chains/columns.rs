@@ -14,6 +14,7 @@ use headrope_analysis::{SpanKind, SpanRecord, SpanStatus};
 use headrope_model::{SpanId, TraceId};
 
 use super::{Detail, Place};
+use crate::ask::peer::Called;
 use crate::error::QueryError;
 
 /// The columns that are read.
@@ -43,7 +44,6 @@ pub(super) const COLUMNS: &[&str] = &[
     "messaging_destination_name",
     "rpc_system_name",
     "http_request_method",
-    "url_full",
     "service_peer_name",
     "server_address",
     "server_port",
@@ -154,7 +154,6 @@ struct PeerLabels {
     destination: Label,
     rpc: Label,
     method: Label,
-    url: Label,
     service: Label,
     address: Label,
     network: Label,
@@ -191,7 +190,6 @@ impl Spans {
                 destination: label("messaging_destination_name")?,
                 rpc: label("rpc_system_name")?,
                 method: label("http_request_method")?,
-                url: label("url_full")?,
                 service: label("service_peer_name")?,
                 address: label("server_address")?,
                 network: label("network_peer_address")?,
@@ -262,7 +260,7 @@ fn int(ints: Option<&Int64Array>, row: usize) -> Option<i64> {
 }
 
 impl PeerLabels {
-    /// What a call is to, and what kind of peer that is: as `ask::dependency` has them in SQL.
+    /// What a call is to, and what kind of peer that is.
     fn get(
         &mut self,
         row: usize,
@@ -284,75 +282,53 @@ impl PeerLabels {
             &mut self.network,
         ];
         let all = labels.map(|label| label.get(row, names));
-        let is_http = self.method.get(row, names).or_else(|| self.url.get(row, names)).is_some();
+        let is_http = self.method.get(row, names).is_some();
         let address =
             |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.as_ptr().addr());
         let mut key = [usize::from(is_http); 12];
         for (slot, text) in key.iter_mut().zip(&all) {
             *slot = address(text);
         }
+        let [
+            db,
+            namespace,
+            summary,
+            operation,
+            collection,
+            messaging,
+            destination,
+            rpc,
+            service,
+            address,
+            network,
+        ] = all.each_ref().map(Option::as_deref);
+        let called = Called {
+            name,
+            service,
+            address,
+            port,
+            network,
+            db,
+            namespace,
+            summary,
+            operation,
+            collection,
+            messaging,
+            destination,
+            is_rpc: rpc.is_some(),
+            is_http,
+        };
         // Spans that name no peer are told apart by their own name.
-        let [db, .., messaging, _, _, service, of_server, of_network] = &all;
-        let is_nameless =
-            [db, messaging, service, of_server, of_network].iter().all(|t| t.is_none());
-        let port = match is_nameless {
+        let last = match called.is_nameless() {
             true => i64::try_from(name.as_ptr().addr()).unwrap_or_default(),
             false => port.unwrap_or(-1),
         };
-        if let Some((peer, kind)) = names.peers.get(&(key, port)) {
+        if let Some((peer, kind)) = names.peers.get(&(key, last)) {
             return (peer.clone(), Arc::clone(kind));
         }
-        let found = peer(&all, is_http, (!is_nameless).then_some(port).filter(|p| *p >= 0), name);
-        let found = (found.0, names.of(found.1));
-        names.peers.insert((key, port), found.clone());
-        found
+        let (peer, kind) = called.peer();
+        let kind = names.of(kind);
+        names.peers.insert((key, last), (peer.clone(), Arc::clone(&kind)));
+        (peer, kind)
     }
-}
-
-fn peer(
-    labels: &[Option<Arc<str>>; 11],
-    is_http: bool,
-    port: Option<i64>,
-    name: &Arc<str>,
-) -> (Peer, &'static str) {
-    let [
-        db,
-        namespace,
-        summary,
-        operation,
-        collection,
-        messaging,
-        destination,
-        rpc,
-        service,
-        address,
-        network,
-    ] = labels.each_ref().map(Option::as_deref);
-    let address = match (address, port) {
-        (Some(address), Some(port)) => Some(format!("{address}:{port}")),
-        (Some(address), None) => Some(address.to_owned()),
-        (None, _) => network.map(str::to_owned),
-    };
-    let address = address.as_deref();
-    let words =
-        |words: &[Option<&str>]| words.iter().flatten().copied().collect::<Vec<_>>().join(" ");
-    let (peer, kind) = match (db, messaging) {
-        (Some(_), _) => (words(&[db, namespace.or(service).or(address), address]), "database"),
-        (None, Some(_)) => (words(&[messaging, destination.or(address), address]), "messaging"),
-        (None, None) => {
-            let kind = match (rpc.is_some(), is_http) {
-                (true, _) => "rpc",
-                (false, true) => "http",
-                (false, false) => "other",
-            };
-            (service.or(address).unwrap_or(name).to_owned(), kind)
-        }
-    };
-    let statement = summary.map_or_else(|| words(&[operation, collection]), str::to_owned);
-    let peer = Peer {
-        name: peer.into(),
-        is_store: db.is_some() || messaging.is_some(),
-        statement: (!statement.is_empty()).then(|| statement.into()),
-    };
-    (peer, kind)
 }

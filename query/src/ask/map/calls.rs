@@ -23,47 +23,62 @@ pub(super) struct Call {
     pub(super) is_async: bool,
 }
 
+/// The calls of a chain.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    pub(super) all: Vec<Call>,
+    /// Caller, what it says it calls, and the service that answers.
+    pub(super) served: Vec<[Arc<str>; 3]>,
+}
+
 /// All calls of a chain. A call is seen by the span that makes it, by the span that serves it, or by both, and then counts
 /// once. Messages go through the queue they are sent to.
-pub(super) fn calls(chain: &Chain) -> Vec<Call> {
+pub(super) fn calls(chain: &Chain) -> Calls {
     let nodes = &chain.chain.nodes;
-    let mut found = Vec::new();
+    let mut found = Calls::default();
     for (at, node) in nodes.iter().enumerate().filter(|(_, node)| !node.is_synthetic) {
         match node.kind {
             SpanKind::Client | SpanKind::Producer => outgoing(chain, at, node, &mut found),
             _ => {}
         }
-        found.extend(incoming(chain, at, node));
+        found.all.extend(incoming(chain, at, node));
     }
     found
 }
 
 /// The call a span makes to something that sends no spans, or to a queue.
-fn outgoing(chain: &Chain, at: usize, node: &Node, found: &mut Vec<Call>) {
+fn outgoing(chain: &Chain, at: usize, node: &Node, found: &mut Calls) {
     let detail = chain.detail(node);
     let Some(peer) = detail.and_then(|detail| detail.peer.as_ref()) else { return };
     let kind = detail.and_then(|detail| detail.peer_kind.clone()).unwrap_or_else(|| "other".into());
     let is_message = &*kind == "messaging";
     let mut children = chain.chain.children(at).filter_map(|child| chain.chain.nodes.get(child));
-    let is_served = children.any(|child| !child.is_synthetic && child.service != node.service);
-    if is_served && !is_message {
+    let server = children.find(|child| !child.is_synthetic && child.service != node.service);
+    if let (Some(server), false) = (server, is_message) {
+        let names = [&node.service, &peer.name, &server.service];
+        found.served.push(names.map(Arc::clone));
         return;
     }
-    found.push(Call {
+    found.all.push(Call {
         within: serving(&chain.chain, at),
         caller: Arc::clone(&node.service),
         callee: Arc::clone(&peer.name),
-        callee_kind: match &*kind {
-            "database" => NodeKind::Database,
-            "messaging" => NodeKind::Messaging,
-            _ => NodeKind::External,
-        },
+        callee_kind: kind_of(&kind),
         kind,
         start_ns: node.start_ns,
         duration_ns: node.duration_ns,
         failed: node.status == SpanStatus::Error,
         is_async: is_message,
     });
+}
+
+/// What a peer of a kind is where it sends no spans.
+pub(super) fn kind_of(peer_kind: &str) -> NodeKind {
+    match peer_kind {
+        "database" => NodeKind::Database,
+        "messaging" => NodeKind::Messaging,
+        _ => NodeKind::External,
+    }
 }
 
 /// The call that a span serves, of another service's span.

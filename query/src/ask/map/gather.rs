@@ -8,29 +8,39 @@ use headrope_analysis::dependency::{Moments, Outcomes};
 use headrope_analysis::{Sketch, SpanStatus, critical_path, time_on_path};
 use headrope_model::{TimeRange, TraceId};
 
-use super::calls::{Call, calls, serving};
+use super::calls::{Call, Calls, calls, serving};
 use crate::answer::map::{ChainRow, NodeKind};
 use crate::ask::chains::Chain;
+use crate::ask::measure::Measure;
 
 /// Entries whose critical chain is told.
 const MOST_CHAINS: usize = 20;
 
+/// Who calls and what, or a service and its operation.
+type Pair = (Arc<str>, Arc<str>);
+
 /// How many calls, how many failed, how long they took.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
-    pub(super) calls: u64,
-    pub(super) errors: u64,
+    pub(super) calls: f64,
+    pub(super) errors: f64,
     pub(super) sketch: Sketch,
+}
+
+impl From<Measure> for Sums {
+    fn from(of: Measure) -> Self {
+        Self { calls: of.calls as f64, errors: of.errors as f64, sketch: of.sketch }
+    }
 }
 
 impl Sums {
     fn add(&mut self, duration_ns: i64, failed: bool) {
-        self.calls += 1;
-        self.errors += u64::from(failed);
+        self.calls += 1.0;
+        self.errors += f64::from(u8::from(failed));
         self.sketch.insert(duration_ns);
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         self.calls += other.calls;
         self.errors += other.errors;
         self.sketch.merge(&other.sketch);
@@ -50,7 +60,7 @@ pub(super) struct Edge {
     pub(super) outcomes: Outcomes,
     pub(super) moments: Moments,
     pub(super) example: Option<TraceId>,
-    kinds: BTreeMap<Arc<str>, u64>,
+    pub(super) kinds: BTreeMap<Arc<str>, u64>,
 }
 
 impl Edge {
@@ -76,20 +86,25 @@ impl Edge {
 #[derive(Debug, Default)]
 struct Entry {
     requests: u64,
-    edges: BTreeMap<(Arc<str>, Arc<str>), i64>,
+    edges: BTreeMap<Pair, i64>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) nodes: BTreeMap<Arc<str>, Node>,
-    pub(super) edges: BTreeMap<(Arc<str>, Arc<str>), Edge>,
-    entries: BTreeMap<(Arc<str>, Arc<str>), Entry>,
+    pub(super) edges: BTreeMap<Pair, Edge>,
+    entries: BTreeMap<Pair, Entry>,
+    /// Services that answer, by the caller and what it says it calls.
+    pub(super) served: BTreeMap<Pair, BTreeSet<Arc<str>>>,
 }
 
 impl Gathered {
     /// Adds the calls of a chain that begin in a stretch, and the request, if that does.
     pub(super) fn add(&mut self, chain: &Chain, stretch: TimeRange) {
-        let all = calls(chain);
+        let Calls { all, served } = calls(chain);
+        for [caller, peer, server] in served {
+            self.served.entry((caller, peer)).or_default().insert(server);
+        }
         self.add_nodes(chain, stretch);
         // Each request that a service serves counts once for a callee, however often it calls it.
         let mut outcomes: HashMap<(usize, Arc<str>), (bool, i64)> = HashMap::new();
@@ -126,7 +141,7 @@ impl Gathered {
         }
     }
 
-    fn node(&mut self, id: &Arc<str>, kind: NodeKind) -> &mut Node {
+    pub(super) fn node(&mut self, id: &Arc<str>, kind: NodeKind) -> &mut Node {
         let new = || Node { kind, sums: Sums::default(), is_entry: false };
         self.nodes.entry(Arc::clone(id)).or_insert_with(new)
     }
@@ -188,7 +203,7 @@ impl Gathered {
             let first = host.split('.').next().unwrap_or_default();
             [&**id, host, first].into_iter().find_map(|name| services.get(name)).cloned()
         };
-        let outside: Vec<(Arc<str>, Arc<str>)> = self
+        let outside: Vec<Pair> = self
             .nodes
             .iter()
             .filter(|(_, node)| node.kind == NodeKind::External)
@@ -224,7 +239,7 @@ impl Gathered {
 }
 
 impl Entry {
-    fn chain(&self, (service, operation): &(Arc<str>, Arc<str>)) -> ChainRow {
+    fn chain(&self, (service, operation): &Pair) -> ChainRow {
         let ends = self.edges.keys().flat_map(|(a, b)| [a, b]).chain([service]);
         let names: BTreeSet<&Arc<str>> = ends.collect();
         let names: Vec<&Arc<str>> = names.into_iter().collect();
@@ -232,7 +247,7 @@ impl Entry {
             let at = names.binary_search(&name).unwrap_or_default();
             u32::try_from(at).unwrap_or(u32::MAX)
         };
-        let edge = |((caller, callee), ns): (&(Arc<str>, Arc<str>), &i64)| TimedEdge {
+        let edge = |((caller, callee), ns): (&Pair, &i64)| TimedEdge {
             caller: number(caller),
             callee: number(callee),
             critical_ns: *ns,

@@ -1,10 +1,15 @@
 //! The service map: calls between services and to what sends no spans, from the call chains of a window.
 //!
-//! Reading order: `calls` (the calls of one chain), `gather` (sums of many), and the answer here.
+//! Reading order: `calls` (the calls of one chain), `gather` (sums of many), `complete` (what a sample lacks), and the
+//! answer here.
 
 mod calls;
+mod complete;
 mod gather;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headrope_analysis::dependency::graph::cycles;
@@ -12,18 +17,30 @@ use headrope_model::TimeRange;
 
 use self::gather::{Gathered, Node, Sums};
 use super::chains::{Chain, chains};
+use super::dependency;
+use super::measure::{MEASURES, Measure, Measures};
+use super::top::condition;
+use crate::answer::SpanScope;
 use crate::answer::Time;
 use crate::answer::map::{CycleRow, DependencyRow, Map, MapEdge, MapNode, Red};
 use crate::answer::verdict::Window;
+use crate::column::Columns;
 use crate::engine::Session;
 use crate::error::QueryError;
+
+/// Share of the requests from which on a sample is not one.
+const WHOLE: f64 = 1.0 - 1e-9;
 
 pub(crate) async fn map(session: &Session, range: TimeRange) -> Result<Map, QueryError> {
     let mut gathered = Gathered::default();
     let each = |stretch: TimeRange, _: usize, chain: &Chain| gathered.add(chain, stretch);
     let met = Box::pin(chains(session, range, each)).await?;
+    if met.figures.sampled < WHOLE {
+        gathered.scale(met.figures.sampled.max(f64::MIN_POSITIVE));
+        let outgoing = dependency::outgoing(session, None, range).await?;
+        gathered.complete(outgoing, requests(session, range).await?);
+    }
     gathered.settle();
-    let scale = Scale { range, sampled: met.figures.sampled };
     let places = |id: &str| {
         let own = met.places.iter().filter(|place| &*place.service == id);
         let mut hosts: Vec<String> = own
@@ -44,7 +61,7 @@ pub(crate) async fn map(session: &Session, range: TimeRange) -> Result<Map, Quer
         MapNode {
             id: id.to_string(),
             kind: node.kind,
-            red: scale.red(&node.sums),
+            red: red(&node.sums, range),
             is_entry: node.is_entry,
             instances,
             hosts,
@@ -54,7 +71,7 @@ pub(crate) async fn map(session: &Session, range: TimeRange) -> Result<Map, Quer
     nodes.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
     Ok(Map {
         nodes,
-        edges: edges(&gathered, &scale),
+        edges: edges(&gathered, range),
         cycles: circles(&gathered),
         critical_chains: gathered.critical_chains(),
         sampled: met.figures.sampled,
@@ -63,29 +80,38 @@ pub(crate) async fn map(session: &Session, range: TimeRange) -> Result<Map, Quer
     })
 }
 
-/// From a sample to its window.
-struct Scale {
+/// What each service was asked for.
+async fn requests(
+    session: &Session,
     range: TimeRange,
-    sampled: f64,
+) -> Result<BTreeMap<String, Measure>, QueryError> {
+    let (condition, params) = condition(range, SpanScope::Entry, None);
+    let sql = format!("SELECT service_name, {MEASURES} FROM spans WHERE {condition} GROUP BY 1");
+    let mut found = BTreeMap::new();
+    for batch in session.rows(&sql, params).await? {
+        let columns = Columns(&batch);
+        let (names, measures) = (columns.texts("service_name")?, Measures::of(&columns)?);
+        for row in 0..batch.num_rows() {
+            found.insert(names.owned(row), measures.get(row)?);
+        }
+    }
+    Ok(found)
 }
 
-impl Scale {
-    fn red(&self, sums: &Sums) -> Red {
-        let all = |count: u64| (count as f64 / self.sampled.max(f64::MIN_POSITIVE)).round() as u64;
-        let quantile = |q: f64| sums.sketch.quantile(q).map_or(0, |ns| ns.round() as i64);
-        let seconds = (self.range.duration_ns() as f64 / 1e9).max(1e-9);
-        Red {
-            calls: all(sums.calls),
-            errors: all(sums.errors),
-            rate: all(sums.calls) as f64 / seconds,
-            p50: quantile(0.5),
-            p95: quantile(0.95),
-            p99: quantile(0.99),
-        }
+fn red(sums: &Sums, range: TimeRange) -> Red {
+    let quantile = |q: f64| sums.sketch.quantile(q).map_or(0, |ns| ns.round() as i64);
+    let seconds = (range.duration_ns() as f64 / 1e9).max(1e-9);
+    Red {
+        calls: sums.calls.round() as u64,
+        errors: sums.errors.round() as u64,
+        rate: sums.calls / seconds,
+        p50: quantile(0.5),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
     }
 }
 
-fn edges(gathered: &Gathered, scale: &Scale) -> Vec<MapEdge> {
+fn edges(gathered: &Gathered, range: TimeRange) -> Vec<MapEdge> {
     let edge = |((caller, callee), edge): (&(Arc<str>, Arc<str>), &gather::Edge)| {
         let strength = edge.outcomes.strength();
         let of = strength.outcomes;
@@ -93,7 +119,7 @@ fn edges(gathered: &Gathered, scale: &Scale) -> Vec<MapEdge> {
             caller: caller.to_string(),
             callee: callee.to_string(),
             kind: edge.kind().to_owned(),
-            red: scale.red(&edge.sums),
+            red: red(&edge.sums, range),
             strength: strength.strength.name(),
             dependency: DependencyRow {
                 both_failed: of.both_failed,

@@ -99,9 +99,8 @@ fn choose(
 ) -> Option<(DataSet, Pieces)> {
     let knows = |rollup: &DataSet| {
         let known = schema::dimensions(*rollup);
-        let counts_all = schema::required_label(*rollup)
-            .is_none_or(|label| conditions.iter().any(|c| terms::requires(c, label)));
-        counts_all && needs.labels.iter().all(|label| known.iter().any(|c| c.name == label))
+        counts_all(*rollup, conditions)
+            && needs.labels.iter().all(|label| known.iter().any(|c| c.name == label))
     };
     let rows = |rollup: &DataSet| -> u64 {
         source.snapshot.segments(*rollup).iter().map(|s| s.meta().rows).sum()
@@ -122,6 +121,18 @@ fn choose(
     let mut known: Vec<DataSet> = DataSet::ROLLUPS.into_iter().filter(knows).collect();
     known.sort_by_key(rows);
     known.into_iter().find_map(cut)
+}
+
+/// Whether a roll-up counts all spans for which the conditions hold.
+fn counts_all(rollup: DataSet, conditions: &[Expr]) -> bool {
+    let mut conditions = conditions.iter();
+    match schema::counted(rollup) {
+        schema::Counted::All => true,
+        schema::Counted::With(label) => conditions.any(|c| terms::requires(c, label)),
+        schema::Counted::OneOf(label, list) => {
+            conditions.any(|c| terms::requires_one_of(c, label, list))
+        }
+    }
 }
 
 /// What has to be read. Parts of which the snapshot holds nothing are left out.

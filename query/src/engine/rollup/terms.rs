@@ -123,6 +123,29 @@ pub(super) fn requires(condition: &Expr, label: &str) -> bool {
     }
 }
 
+/// Whether a condition only holds where a label is one of some texts.
+pub(super) fn requires_one_of(condition: &Expr, label: &str, texts: &[&str]) -> bool {
+    let is_one = |expr: &Expr| match expr {
+        Expr::Literal(text, _) => text.try_as_str().flatten().is_some_and(|t| texts.contains(&t)),
+        _ => false,
+    };
+    match condition {
+        Expr::InList(list) => {
+            !list.negated && is_column(&list.expr, label) && list.list.iter().all(is_one)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            (is_column(left, label) && is_one(right)) || (is_column(right, label) && is_one(left))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            requires_one_of(left, label, texts) && requires_one_of(right, label, texts)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            requires_one_of(left, label, texts) || requires_one_of(right, label, texts)
+        }
+        _ => false,
+    }
+}
+
 /// The expression over spans, of one over the roll-up's columns.
 pub(super) fn over_spans(expr: &Expr) -> Result<Expr> {
     let parent = || Box::new(column("parent_span_id"));
