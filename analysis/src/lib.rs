@@ -20,6 +20,7 @@ mod noise;
 pub mod pattern;
 pub mod repeat;
 pub mod sketch;
+pub mod statement;
 pub mod statistics;
 pub mod trace;
 pub mod verdict;

@@ -19,6 +19,7 @@ use crate::answer::pattern::{ErrorGroups, ErrorQuery, LogPatterns, PatternQuery}
 use crate::answer::service::{
     DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, TopQuery, TopRow,
 };
+use crate::answer::statement::{StatementQuery, Statements};
 use crate::answer::trace::{Trace, TracePage, TraceQuery};
 use crate::answer::verdict::{Verdict, VerdictQuery};
 use crate::ask;
@@ -324,6 +325,15 @@ impl Queries {
     pub async fn errors(&self, query: &ErrorQuery) -> Answer<ErrorGroups> {
         let query = query.clone();
         self.ask(move |s| async move { ask::error::errors(&s, &query).await }).await
+    }
+
+    /// What services ask of databases.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn statements(&self, query: &StatementQuery) -> Answer<Statements> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::statement::statements(&s, &query).await }).await
     }
 
     /// What is different about slow or failed traces.

@@ -113,7 +113,8 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 0.5)]
     pub(crate) rate: f64,
     /// An incident that is going on now: slow-sql, cpu, gc, dependency-errors, n-plus-one,
-    /// bad-deploy. Without it the history holds one of each and the live stream is healthy.
+    /// bad-deploy, lock, network-delay, pool-exhaustion, traffic-surge, noisy-neighbour,
+    /// memory-leak, disk-full. Without it the history holds one of each and the live stream is healthy.
     #[arg(long)]
     pub(crate) incident: Option<headrope_testdata::Incident>,
 }
@@ -157,6 +158,12 @@ pub(crate) enum TopScope {
     Services,
     /// Operations.
     Operations,
+    /// What is asked of databases, by who asks.
+    Statements,
+    /// Hosts that spans ran on.
+    Hosts,
+    /// What services call.
+    Peers,
 }
 
 /// Order of `top`.

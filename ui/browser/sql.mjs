@@ -36,7 +36,7 @@ export async function statements(browser, base, report, addresses) {
       name: details.querySelector('summary b').textContent,
       columns: [...details.querySelectorAll('[data-insert]')].map((button) => button.dataset.insert),
     })));
-    assert(tables.length === 7, `${tables.length} tables`);
+    assert(tables.length === 8, `${tables.length} tables`);
     for (const { name, columns } of tables) {
       const { columns: real } = await ask(page, base, `SELECT * FROM ${name} LIMIT 0`);
       const want = real.map((column) => column.name).sort().join(' ');

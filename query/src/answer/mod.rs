@@ -11,6 +11,7 @@ pub mod log;
 pub mod map;
 pub mod pattern;
 pub mod service;
+pub mod statement;
 pub mod trace;
 pub mod verdict;
 

@@ -13,6 +13,12 @@ pub enum RankScope {
     Service,
     /// Operations: a service and a span name.
     Operation,
+    /// Statements: a service and what it asks a database.
+    Statement,
+    /// Hosts that spans ran on.
+    Host,
+    /// Peers: a service and what it calls.
+    Peer,
 }
 
 /// A TOP-N question.
@@ -35,9 +41,9 @@ pub struct TopQuery {
 /// One row of a ranking.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TopRow {
-    /// Service.
+    /// Service; the host when hosts are ranked.
     pub service: String,
-    /// Operation; absent when services are ranked.
+    /// Operation, statement or peer; absent when services or hosts are ranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
     /// Figures.

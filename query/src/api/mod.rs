@@ -15,6 +15,7 @@ mod patterns;
 mod problem;
 mod services;
 mod sql;
+mod statements;
 mod traces;
 mod verdict;
 
@@ -49,7 +50,7 @@ impl Default for ApiConfig {
 }
 
 /// Every route with its methods, as the OpenAPI description names them.
-pub const ROUTES: [(&str, &str); 29] = [
+pub const ROUTES: [(&str, &str); 30] = [
     ("get", "/api/openapi.json"),
     ("post", "/api/v1/sql"),
     ("get", "/api/v1/overview"),
@@ -64,6 +65,7 @@ pub const ROUTES: [(&str, &str); 29] = [
     ("get", "/api/v1/map"),
     ("get", "/api/v1/operations"),
     ("get", "/api/v1/topn"),
+    ("get", "/api/v1/statements"),
     ("get", "/api/v1/verdict"),
     ("get", "/api/v1/capacity"),
     ("get", "/api/v1/capacity/what-if"),
@@ -99,6 +101,7 @@ pub fn router(queries: Queries, config: ApiConfig) -> Router {
         .route("/api/v1/map", get(map::map))
         .route("/api/v1/operations", get(services::operations))
         .route("/api/v1/topn", get(services::topn))
+        .route("/api/v1/statements", get(statements::statements))
         .route("/api/v1/verdict", get(verdict::verdict))
         .route("/api/v1/capacity", get(capacity::capacity))
         .route("/api/v1/capacity/what-if", get(capacity::what_if))

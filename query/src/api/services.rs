@@ -156,7 +156,7 @@ pub(super) async fn topn(
     mut args: Args,
 ) -> Result<Json<Top>, Problem> {
     let query = TopQuery {
-        scope: args.word("scope", "service, operation")?,
+        scope: args.word("scope", "service, operation, statement, host, peer")?,
         by: args.word("by", "calls, slowest, total_time, errors, p99")?,
         spans: args.word("spans", SPANS)?,
         service: args.text("service")?,

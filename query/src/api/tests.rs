@@ -148,6 +148,11 @@ fn comparisons(service: &str, range: &str) -> Vec<(&'static str, String)> {
             "/api/v1/differences",
             format!("/api/v1/differences?focus=failed&service={service}&{range}"),
         ),
+        ("/api/v1/statements", format!("/api/v1/statements?{range}")),
+        (
+            "/api/v1/statements",
+            format!("/api/v1/statements?system=postgresql&limit=3&service={service}&{range}"),
+        ),
         ("/api/v1/changes", format!("/api/v1/changes?{range}")),
         ("/api/v1/anomalies", format!("/api/v1/anomalies?{range}")),
     ]

@@ -12,9 +12,9 @@ use headrope_model::time::NANOS_PER_MINUTE;
 use headrope_model::{DataSet, TimeRange};
 
 use super::bounded;
+use super::condition;
 use super::measure::{MEASURES, Measure, Measures};
 use super::pattern::window_of;
-use super::top::condition;
 use crate::answer::anomaly::{Anomalies, Anomaly, Baseline};
 use crate::answer::{SpanScope, Time};
 use crate::column::{Columns, int0};

@@ -6,9 +6,9 @@ use datafusion::arrow::array::Array as _;
 use headrope_model::TimeRange;
 
 use super::MAX_LIMIT;
+use super::condition;
 use super::measure::{MEASURES, Measure, Measures};
 use super::peer::Called;
-use super::top::condition;
 use crate::answer::service::DependencyRow;
 use crate::answer::{RankBy, SpanScope};
 use crate::column::{Columns, Texts};

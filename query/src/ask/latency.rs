@@ -24,7 +24,7 @@ pub(crate) async fn latency(
 ) -> Result<Latency, QueryError> {
     let range = bounded(query.range, session.snapshot(), DataSet::Spans);
     let spans = if query.operation.is_some() { SpanScope::All } else { query.spans };
-    let (mut condition, mut params) = super::top::condition(range, spans, Some(&query.service));
+    let (mut condition, mut params) = super::condition(range, spans, Some(&query.service));
     if let Some(operation) = &query.operation {
         condition.push_str(" AND name = $operation");
         params.push(("operation", text(operation)));

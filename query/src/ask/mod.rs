@@ -3,7 +3,7 @@
 //! Reading order: `measure` (what every group of spans is measured by), `top`, `service`, `latency`,
 //! `overview`, `peer` (what is called), `dependency`, `resource`; `chains` (call chains of a window); `trace` and `span` (one trace); `cursor` (how a
 //! list is paged), `search`, `log`; `pattern` (what logs say), `error`, `difference`, `change`, `anomaly`; `entity` (whose metrics
-//! are whose), `coverage`, `map`, `verdict`, `capacity`.
+//! are whose), `coverage`, `map`, `verdict`, `statement`, `capacity`.
 
 pub(crate) mod anomaly;
 pub(crate) mod capacity;
@@ -26,6 +26,7 @@ pub(crate) mod resource;
 pub(crate) mod search;
 pub(crate) mod service;
 mod span;
+pub(crate) mod statement;
 mod summary;
 pub(crate) mod top;
 pub(crate) mod trace;
@@ -39,6 +40,7 @@ use headrope_model::time::NANOS_PER_MINUTE;
 use headrope_model::{DataSet, TimeRange};
 use headrope_storage::Snapshot;
 
+use crate::answer::SpanScope;
 use crate::engine::Params;
 use crate::moment;
 
@@ -67,6 +69,21 @@ fn reference_of(asked: Option<TimeRange>, window: TimeRange) -> (TimeRange, &'st
 /// The parameters of [`IN_RANGE`].
 fn in_range(range: TimeRange) -> Params {
     vec![("from", moment::scalar(range.from())), ("to", moment::scalar(range.to()))]
+}
+
+/// The condition and parameters of a range, a scope of spans and perhaps a service.
+fn condition(range: TimeRange, spans: SpanScope, service: Option<&str>) -> (String, Params) {
+    let mut condition = IN_RANGE.to_owned();
+    let mut params = in_range(range);
+    if spans == SpanScope::Entry {
+        condition.push_str(" AND ");
+        condition.push_str(ENTRY);
+    }
+    if let Some(service) = service {
+        condition.push_str(" AND service_name = $service");
+        params.push(("service", text(service)));
+    }
+    (condition, params)
 }
 
 /// A text parameter.

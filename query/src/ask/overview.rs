@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use headrope_model::{DataSet, TimeRange};
 
+use super::condition;
 use super::measure::Measure;
 use super::service::steps;
-use super::top::{Ranked, Ranking, condition, each_group};
+use super::top::{Ranked, Ranking, each_group};
 use super::{IN_RANGE, bounded, in_range};
 use crate::answer::service::{Overview, RankScope};
 use crate::answer::{RankBy, SpanScope};

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use headrope_analysis::histogram::TimeBuckets;
 use headrope_model::{DataSet, TimeRange};
 
+use super::condition;
 use super::measure::{MEASURES, Measure, Measures, Steps};
-use super::top::{condition, each_group};
+use super::top::each_group;
 use super::{MAX_LIMIT, bounded};
 use crate::answer::service::{OperationRow, RankScope, Series, ServiceRow};
 use crate::answer::{RankBy, SpanScope, Time};

@@ -6,6 +6,7 @@ mod find;
 mod jaeger;
 mod logs;
 mod map;
+mod statement;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use headrope_testdata::oracle::{By, Kinds, OracleSpan};
 use serde_json::json;
 
+use crate::SqlRequest;
 use crate::answer::latency::LatencyQuery;
 use crate::answer::log::LogQuery;
 use crate::answer::service::{RankScope, TopQuery};
@@ -89,6 +91,35 @@ async fn rankings(data: &Seeded) {
             .collect();
         let want: Vec<_> = want.into_iter().map(|r| (r.service, r.operation)).collect();
         assert_eq!(got, want, "{by:?}");
+    }
+}
+
+/// Statements, hosts and peers rank the spans that have them.
+async fn other_rankings(data: &Seeded) {
+    let all = spans(data);
+    let out = all.iter().filter(|(_, s)| s.kind == 3 || s.kind == 4).count() as u64;
+    for (scope, having) in [
+        (RankScope::Statement, "db_system_name IS NOT NULL"),
+        (RankScope::Host, "host_name IS NOT NULL"),
+        (RankScope::Peer, "kind IN ('CLIENT', 'PRODUCER')"),
+    ] {
+        let query = top_query(data, scope, RankBy::Calls, SpanScope::Entry);
+        let rows = data.queries.top(&query).await.unwrap();
+        let query = format!("SELECT trace_id FROM spans WHERE {having}");
+        let request = SqlRequest { query, max_rows: Some(1_000_000), ..SqlRequest::default() };
+        let answer = data.queries.sql(&request).await.unwrap();
+        let spans = match scope {
+            RankScope::Host => {
+                all.iter().filter(|(_, s)| s.kind == 2 || s.kind == 5 || s.parent.is_none()).count()
+                    as u64
+            }
+            _ => answer.stats.rows,
+        };
+        assert_eq!(rows.iter().map(|row| row.stats.calls).sum::<u64>(), spans, "{scope:?}");
+        assert!(rows.is_sorted_by(|a, b| a.stats.calls >= b.stats.calls), "{scope:?}");
+        assert!(rows.len() > 2 && rows.iter().all(|row| !row.service.is_empty()), "{rows:?}");
+        assert_eq!(rows[0].operation.is_some(), scope != RankScope::Host, "{rows:?}");
+        assert!(scope != RankScope::Peer || spans == out);
     }
 }
 
@@ -354,6 +385,7 @@ async fn everything(placed: Placed) {
     let segments = snapshot.segments(headrope_model::DataSet::Spans).len();
     assert_eq!(segments > 0, placed != Placed::Live);
     rankings(&data).await;
+    other_rankings(&data).await;
     figures(&data).await;
     entry_spans(&data).await;
     overview(&data).await;

@@ -3,13 +3,18 @@
 use futures::StreamExt as _;
 use headrope_model::TimeRange;
 
+use super::dependency::outgoing;
 use super::measure::{MEASURES, Measure, Measures};
-use super::{ENTRY, IN_RANGE, in_range, limit, text};
+use super::{condition, limit};
 use crate::answer::service::{RankScope, TopQuery, TopRow};
 use crate::answer::{RankBy, SpanScope};
 use crate::column::Columns;
 use crate::engine::{Params, Session, internal};
 use crate::error::QueryError;
+
+/// What is asked of a database, as the roll-up of statements tells it.
+pub(super) const STATEMENT: &str = "coalesce(db_query_summary, \
+     nullif(concat_ws(' ', db_operation_name, db_collection_name), ''), db_query_text, '')";
 
 /// A group of a ranking.
 #[derive(Debug, Clone)]
@@ -73,21 +78,32 @@ pub(super) async fn each_group(
     params: Params,
     mut each: impl FnMut(Ranked),
 ) -> Result<(), QueryError> {
-    let by = match scope {
-        RankScope::Service => "service_name",
-        RankScope::Operation => "service_name, name",
+    let (of, also) = match scope {
+        RankScope::Service => ("service_name", None),
+        RankScope::Operation => ("service_name", Some("name")),
+        RankScope::Statement => ("service_name", Some(STATEMENT)),
+        RankScope::Host => ("host_name", None),
+        RankScope::Peer => {
+            return Err(QueryError::Engine("peers have names of several columns".to_owned()));
+        }
     };
-    let sql = format!("SELECT {by}, {MEASURES} FROM spans WHERE {condition} GROUP BY {by}");
+    let known = match scope {
+        RankScope::Statement => "db_system_name IS NOT NULL",
+        RankScope::Host => "host_name IS NOT NULL",
+        _ => "true",
+    };
+    let named = also.map_or_else(String::new, |also| format!(", {also} AS also"));
+    let by = if also.is_some() { "1, 2" } else { "1" };
+    let sql = format!(
+        "SELECT {of} AS of{named}, {MEASURES} FROM spans WHERE {condition} AND {known} GROUP BY {by}"
+    );
     let frame = Box::pin(session.plan(&sql, params)).await?;
     let mut stream = Box::pin(frame.execute_stream()).await.map_err(internal)?;
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(internal)?;
         let columns = Columns(&batch);
-        let services = columns.texts("service_name")?;
-        let names = match scope {
-            RankScope::Service => None,
-            RankScope::Operation => Some(columns.texts("name")?),
-        };
+        let services = columns.texts("of")?;
+        let names = also.map(|_| columns.texts("also")).transpose()?;
         let measures = Measures::of(&columns)?;
         for row in 0..batch.num_rows() {
             each(Ranked {
@@ -100,28 +116,21 @@ pub(super) async fn each_group(
     Ok(())
 }
 
-/// The condition and parameters of a range, a scope of spans and perhaps a service.
-pub(super) fn condition(
-    range: TimeRange,
-    spans: SpanScope,
-    service: Option<&str>,
-) -> (String, Params) {
-    let mut condition = IN_RANGE.to_owned();
-    let mut params = in_range(range);
-    if spans == SpanScope::Entry {
-        condition.push_str(" AND ");
-        condition.push_str(ENTRY);
-    }
-    if let Some(service) = service {
-        condition.push_str(" AND service_name = $service");
-        params.push(("service", text(service)));
-    }
-    (condition, params)
-}
-
 pub(crate) async fn top(session: &Session, query: &TopQuery) -> Result<Vec<TopRow>, QueryError> {
-    let (condition, params) = condition(query.range, query.spans, query.service.as_deref());
+    let spans = match query.scope {
+        // Who calls is no entry.
+        RankScope::Statement | RankScope::Peer => SpanScope::All,
+        _ => query.spans,
+    };
     let mut ranking = Ranking::new(query.by, limit(query.limit));
+    if query.scope == RankScope::Peer {
+        let calls = outgoing(session, query.service.as_deref(), query.range).await?;
+        for ((service, peer, _), measure) in calls {
+            ranking.push(Ranked { service, operation: Some(peer), measure });
+        }
+        return Ok(ranking.rows(query.range));
+    }
+    let (condition, params) = condition(query.range, spans, query.service.as_deref());
     each_group(session, query.scope, &condition, params, |group| ranking.push(group)).await?;
     Ok(ranking.rows(query.range))
 }

@@ -98,6 +98,16 @@ pub(crate) struct WorkloadArgs {
     /// Seed of the workload.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Traces that the shop begins in a second of its own time.
+    #[arg(long, default_value_t = TRACES_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) traces_per_second: u32,
+}
+
+/// A busy shop fills its requests; one with 400 requests a second has some 5,500 spans.
+const TRACES_PER_SECOND: u32 = 400;
+
+const fn traces_per_second() -> u32 {
+    TRACES_PER_SECOND
 }
 
 /// Everything a workload depends on.
@@ -110,6 +120,9 @@ pub(crate) struct Recipe {
     pub(crate) records: u64,
     pub(crate) distinct: u64,
     pub(crate) batch: u64,
+    /// Of the shop.
+    #[serde(default = "traces_per_second")]
+    pub(crate) traces_per_second: u32,
     /// The time it ends at, Unix nanoseconds.
     pub(crate) until_ns: i64,
 }
@@ -136,6 +149,7 @@ impl WorkloadArgs {
             records: self.records.max(1),
             distinct: self.distinct.clamp(1, self.records.max(1)),
             batch: self.batch.max(1),
+            traces_per_second: self.traces_per_second,
             until_ns,
         })
     }
@@ -175,10 +189,9 @@ impl Workload {
 
     fn shop(recipe: &Recipe) -> anyhow::Result<Self> {
         const WINDOW_S: u32 = 10;
-        // A busy shop fills its requests; one with 400 requests a second has some 8,000 spans.
         let config = ShopConfig {
             seed: recipe.seed,
-            traces_per_second: 400.0,
+            traces_per_second: recipe.traces_per_second.into(),
             batch_window_s: WINDOW_S,
             batch_records: usize::try_from(recipe.batch)?,
             ..ShopConfig::default()

@@ -13,6 +13,9 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let scope = match args.scope {
         TopScope::Services => "service",
         TopScope::Operations => "operation",
+        TopScope::Statements => "statement",
+        TopScope::Hosts => "host",
+        TopScope::Peers => "peer",
     };
     let by = match args.by {
         TopBy::Calls => "calls",
@@ -61,16 +64,21 @@ fn quote(cell: &str) -> String {
 }
 
 fn table(rows: &[Value], scope: TopScope) -> Table {
-    let mut head = vec!["service"];
-    if scope == TopScope::Operations {
-        head.push("operation");
-    }
+    let (first, second) = match scope {
+        TopScope::Services => ("service", None),
+        TopScope::Operations => ("service", Some("operation")),
+        TopScope::Statements => ("service", Some("statement")),
+        TopScope::Hosts => ("host", None),
+        TopScope::Peers => ("service", Some("peer")),
+    };
+    let mut head = vec![first];
+    head.extend(second);
     head.extend(["calls", "errors", "total", "p50", "p95", "p99", "slowest", "share"]);
     let mut table = Table::new(head);
     for row in rows {
         let time = |key: &str| duration(row[key].as_i64().unwrap_or_default());
         let mut cells = vec![text(&row["service"])];
-        if scope == TopScope::Operations {
+        if second.is_some() {
             cells.push(text(&row["operation"]));
         }
         cells.extend([text(&row["calls"]), text(&row["errors"])]);

@@ -240,6 +240,9 @@ fn rankings(view: &View, ranks: &Ranks, base: &TopQuery) -> Vec<Ranking> {
     let columns = match base.scope {
         RankScope::Service => "service_name",
         RankScope::Operation => "service_name, name",
+        RankScope::Statement => "service_name, db_query_summary, db_query_text",
+        RankScope::Host => "host_name",
+        RankScope::Peer => "service_name, service_peer_name, server_address, db_system_name",
     };
     let condition = if base.spans == SpanScope::All { "true" } else { sql_text::ENTRY };
     RANKS

@@ -9,7 +9,7 @@ use super::{BY_CHANCE, Ranges, seen};
 use crate::answer::change::ChangeRow;
 use crate::answer::{SpanScope, Time};
 use crate::ask::bounded;
-use crate::ask::top::condition;
+use crate::ask::condition;
 use crate::column::{Columns, count, int0};
 use crate::engine::Session;
 use crate::error::QueryError;

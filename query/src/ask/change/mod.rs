@@ -92,7 +92,7 @@ async fn patterns(
     service: Option<&str>,
     told: &BTreeSet<String>,
 ) -> Result<Vec<ChangeRow>, QueryError> {
-    let found = pattern::changed(session, ranges.reference, ranges.window).await?;
+    let found = pattern::changed(session, (ranges.reference, ranges.window), None, None).await?;
     let new = found.into_iter().filter(|p| p.reference == 0 && !told.contains(&p.template));
     let of_service = new.filter(|p| service.is_none_or(|service| p.service == service));
     let row = |p: pattern::ChangedPattern| {

@@ -17,9 +17,9 @@ use headrope_model::TimeRange;
 
 use self::gather::{Gathered, Node, Sums};
 use super::chains::{Chain, chains};
+use super::condition;
 use super::dependency;
 use super::measure::{MEASURES, Measure, Measures};
-use super::top::condition;
 use crate::answer::SpanScope;
 use crate::answer::Time;
 use crate::answer::map::{CycleRow, DependencyRow, Map, MapEdge, MapNode, Red};

@@ -224,16 +224,16 @@ pub(crate) async fn patterns(
     })
 }
 
-/// Patterns of each service that are new in a window, or came more often than in the reference beyond chance (see
+/// Patterns of each service, or of one, that are new in a window, or came more often than in the reference beyond chance (see
 /// [`rate_changes`]), those with the smallest probability first; at most [`MOST_CHANGED`]. Only codes of segments are read, and
 /// few bodies of lines without a template that says enough.
 pub(crate) async fn changed(
     session: &Session,
-    reference: TimeRange,
-    window: TimeRange,
+    (reference, window): (TimeRange, TimeRange),
+    service: Option<String>,
+    min_severity: Option<i32>,
 ) -> Result<Vec<ChangedPattern>, QueryError> {
-    let counting =
-        Counting { reference, window, service: None, min_severity: None, most_bodies: FEW_BODIES };
+    let counting = Counting { reference, window, service, min_severity, most_bodies: FEW_BODIES };
     let found = counted(session, counting).await?;
     let changes = changes(&found, factor(reference, window));
     let risen = |change: &RateChange| matches!(change.occurring, Occurring::New | Occurring::More);

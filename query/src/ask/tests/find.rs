@@ -66,7 +66,7 @@ impl Stage {
     async fn changed(&self) -> Vec<ChangedPattern> {
         let session =
             Session::open(&self.queries.machine(), self.engine.snapshot().await.unwrap()).unwrap();
-        changed(&session, self.reference, self.window).await.unwrap()
+        changed(&session, (self.reference, self.window), None, None).await.unwrap()
     }
 
     fn differences(&self, focus: Focus) -> DifferenceQuery {

@@ -1,8 +1,10 @@
 //! The verdict: both windows are sampled, machines are asked, [`headrope_analysis::verdict`] judges.
 //!
-//! Reading order: `sample` (requests to a profile), `readings` (series of metrics of both windows), `card` (the answer).
+//! Reading order: `sample` (requests to a profile), `readings` (series of metrics of both windows), `card` (the answer), `logs`
+//! (what the culprit's logs say).
 
 mod card;
+mod logs;
 mod readings;
 mod sample;
 
@@ -10,37 +12,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headrope_analysis::verdict::{Inputs, Release, judge};
-use headrope_model::time::NANOS_PER_MINUTE;
 use headrope_model::{DataSet, TimeRange};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::readings::Readings;
-use self::sample::{Sample, Scope};
-use super::bounded;
+pub(super) use self::readings::Readings;
+pub(super) use self::sample::{Sample, Scope};
 use super::entity::hosts_of;
 use super::entity::series::series as series_of;
+use super::{bounded, reference_of};
 use crate::answer::verdict::{Verdict, VerdictQuery};
 use crate::engine::Session;
 use crate::error::QueryError;
-
-/// Shortest reference that is chosen without being asked for.
-const REFERENCE_NS: i64 = 10 * NANOS_PER_MINUTE;
 
 pub(crate) async fn verdict(
     session: &Arc<Session>,
     query: &VerdictQuery,
 ) -> Result<Verdict, QueryError> {
     let window = bounded(query.range, session.snapshot(), DataSet::Spans);
-    let reference = query.reference.unwrap_or_else(|| before(window));
+    let (reference, _) = reference_of(query.reference, window);
     let scope = Scope { service: query.service.clone(), operation: query.operation.clone() };
-    // Side by side: each is bound by one core.
-    let sample = |range| beside(sample::sample(Arc::clone(session), range, scope.clone()));
-    let series = |range| beside(series_of(Arc::clone(session), range));
-    let ((was, is), (before, now)) =
-        ((sample(reference), sample(window)), (series(reference), series(window)));
-    let (was, is) = (ended(was).await?, ended(is).await?);
-    let (before, now) = (ended(before).await?, ended(now).await?);
-    let readings = readings::readings((&was, reference, before), (&is, window, now));
+    let Observed { was, is, readings } = observe(session, reference, window, scope).await?;
     let inputs = Inputs {
         releases: releases(&was, &is),
         hosts: hosts(&was, &is, &readings),
@@ -52,7 +43,37 @@ pub(crate) async fn verdict(
     };
     let judgement = judge(&inputs);
     let figures = [was.figures, is.figures];
-    Ok(card::card(query, reference, &inputs, judgement, figures))
+    let mut found = card::card(query, reference, &inputs, judgement, figures);
+    if let (true, Some(first)) = (found.confident, found.culprits.first()) {
+        let said = logs::evidence(session, (reference, window), &first.service);
+        found.evidence.extend(Box::pin(said).await?);
+    }
+    Ok(found)
+}
+
+/// Requests of both windows, and what machines and middleware say of both.
+pub(super) struct Observed {
+    pub(super) was: Sample,
+    pub(super) is: Sample,
+    pub(super) readings: Readings,
+}
+
+/// Looks at a reference and a window.
+pub(super) async fn observe(
+    session: &Arc<Session>,
+    reference: TimeRange,
+    window: TimeRange,
+    scope: Scope,
+) -> Result<Observed, QueryError> {
+    // Side by side: each is bound by one core.
+    let sample = |range| beside(sample::sample(Arc::clone(session), range, scope.clone()));
+    let series = |range| beside(series_of(Arc::clone(session), range));
+    let ((was, is), (before, now)) =
+        ((sample(reference), sample(window)), (series(reference), series(window)));
+    let (was, is) = (ended(was).await?, ended(is).await?);
+    let (before, now) = (ended(before).await?, ended(now).await?);
+    let readings = readings::readings((&was, reference, before), (&is, window, now));
+    Ok(Observed { was, is, readings })
 }
 
 /// Runs a part of the answer as a task that ends with it.
@@ -64,13 +85,6 @@ fn beside<T: Send + 'static>(
 
 async fn ended<T>(task: AbortOnDropHandle<Result<T, QueryError>>) -> Result<T, QueryError> {
     task.await.map_err(|e| QueryError::Engine(format!("a part of the verdict: {e}")))?
-}
-
-/// As long as the window and just before it, ten minutes at least.
-fn before(range: TimeRange) -> TimeRange {
-    let length = range.duration_ns().max(REFERENCE_NS);
-    let from = range.from().saturating_sub(length);
-    TimeRange::new(from, range.from()).unwrap_or(range)
 }
 
 /// Versions that only the window has.

@@ -17,10 +17,10 @@ type Key = (Measure, Owner, Arc<str>);
 
 /// What machines and middleware say.
 #[derive(Debug, Default)]
-pub(super) struct Readings {
-    pub(super) found: Vec<Reading>,
+pub(in crate::ask) struct Readings {
+    pub(in crate::ask) found: Vec<Reading>,
     /// Hosts of services and stores, by their series.
-    pub(super) hosts: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    pub(in crate::ask) hosts: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
 /// Readings of the window, each with what it was in the reference.

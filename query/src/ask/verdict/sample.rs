@@ -17,11 +17,11 @@ const SLICES: usize = 4;
 
 /// Which requests count.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Scope {
+pub(in crate::ask) struct Scope {
     /// As this service sees them.
-    pub(super) service: Option<String>,
+    pub(in crate::ask) service: Option<String>,
     /// Of this operation.
-    pub(super) operation: Option<String>,
+    pub(in crate::ask) operation: Option<String>,
 }
 
 impl Scope {
@@ -37,12 +37,12 @@ impl Scope {
 
 /// Requests of a window.
 #[derive(Debug, Default)]
-pub(super) struct Sample {
-    pub(super) profile: Profile,
+pub(in crate::ask) struct Sample {
+    pub(in crate::ask) profile: Profile,
     /// The same by when requests began.
-    pub(super) slices: Vec<Profile>,
-    pub(super) places: BTreeSet<Place>,
-    pub(super) figures: Figures,
+    pub(in crate::ask) slices: Vec<Profile>,
+    pub(in crate::ask) places: BTreeSet<Place>,
+    pub(in crate::ask) figures: Figures,
 }
 
 pub(super) async fn sample(

@@ -30,7 +30,7 @@ pub(super) fn stored(data_dir: &Path, asked: &Recipe) -> anyhow::Result<Option<R
     let Ok(text) = std::fs::read(&path) else { return Ok(None) };
     let stored: Recipe = serde_json::from_slice(&text)
         .with_context(|| format!("{} is no recipe of a workload", path.display()))?;
-    let alike = |r: &Recipe| (r.name, r.signal, r.seed, r.until_ns);
+    let alike = |r: &Recipe| (r.name, r.signal, r.seed, r.traces_per_second, r.until_ns);
     if alike(&stored) != alike(asked) || stored.records < asked.records {
         bail!(
             "{} holds {} records of another workload or seed, or fewer than are asked for; use \

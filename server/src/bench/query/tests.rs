@@ -14,7 +14,15 @@ use super::spans::{Rank, Spans, largest};
 use super::*;
 
 fn workload(name: Name, signal: Option<Signal>, records: u64, distinct: u64) -> Workload {
-    let args = WorkloadArgs { workload: name, signal, records, batch: 500, distinct, seed: 3 };
+    let args = WorkloadArgs {
+        workload: name,
+        signal,
+        records,
+        batch: 500,
+        distinct,
+        seed: 3,
+        traces_per_second: 400,
+    };
     Workload::generate(&args.recipe(UNTIL_NS).unwrap()).unwrap()
 }
 
@@ -194,8 +202,15 @@ fn a_directory_is_used_again_for_the_same_workload_only() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = |records, seed| {
         let workload = Name::Jaeger;
-        let args =
-            WorkloadArgs { workload, signal: None, records, batch: 500, distinct: 500, seed };
+        let args = WorkloadArgs {
+            workload,
+            signal: None,
+            records,
+            batch: 500,
+            distinct: 500,
+            seed,
+            traces_per_second: 400,
+        };
         args.recipe(UNTIL_NS).unwrap()
     };
     assert_eq!(store::stored(dir.path(), &recipe(1000, 1)).unwrap(), None);

@@ -4,8 +4,15 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 const UNTIL: i64 = 1_760_000_000_000_000_000;
 
 fn recipe(name: Name, records: u64, distinct: u64) -> Recipe {
-    let workload =
-        WorkloadArgs { workload: name, signal: None, records, batch: 1000, distinct, seed: 1 };
+    let workload = WorkloadArgs {
+        workload: name,
+        signal: None,
+        records,
+        batch: 1000,
+        distinct,
+        seed: 1,
+        traces_per_second: 400,
+    };
     workload.recipe(UNTIL).unwrap()
 }
 
@@ -114,6 +121,7 @@ fn only_the_shop_has_a_choice_of_signals() {
         batch: 1,
         distinct: 9,
         seed: 1,
+        traces_per_second: 400,
     };
     let signal = |workload, signal| args(workload, signal).recipe(0).map(|r| r.signal).ok();
     assert_eq!(signal(Name::Shop, None), Some(Signal::Traces));

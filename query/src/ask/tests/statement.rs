@@ -1,0 +1,111 @@
+//! Statements of the shop: exact figures, and which way they are slow under incidents.
+
+use headrope_model::TimeRange;
+use headrope_testdata::{Incident, Planned, Shop, ShopConfig};
+
+use crate::answer::statement::{StatementQuery, StatementRow, Statements};
+use crate::tests::{Placed, empty, seeded, send};
+use crate::{Queries, QueryConfig, SqlRequest};
+
+const SECOND: i64 = 1_000_000_000;
+/// 2025-01-06T00:10:00Z.
+const FROM: i64 = 1_736_122_200 * SECOND;
+/// Length of the reference and of the window.
+const LENGTH: i64 = 240 * SECOND;
+
+fn query(range: TimeRange, reference: Option<TimeRange>) -> StatementQuery {
+    StatementQuery { range, reference, service: None, system: None, limit: 1000 }
+}
+
+async fn under(incident: Option<Incident>) -> Statements {
+    let (engine, queries, _dir) = empty(QueryConfig::default()).await;
+    let window = TimeRange::new(FROM + LENGTH, FROM + 2 * LENGTH).unwrap();
+    let shop = Box::new(Shop::with_config(ShopConfig {
+        seed: 11,
+        traces_per_second: 12.0,
+        start_ns: FROM - 3600 * SECOND,
+        incidents: incident.map(|kind| Planned::new(kind, window)).into_iter().collect(),
+        ..ShopConfig::default()
+    }));
+    let all = TimeRange::new(FROM - 60 * SECOND, window.to() + 60 * SECOND).unwrap();
+    for slice in shop.slices(all, 60) {
+        send(&engine, slice).await;
+    }
+    engine.flush().await.unwrap();
+    queries.statements(&query(window, TimeRange::new(FROM, FROM + LENGTH))).await.unwrap()
+}
+
+fn slow(found: &Statements) -> Vec<(&StatementRow, &str)> {
+    let rows = found.statements.iter().filter(|row| row.slow != "not");
+    rows.map(|row| (row, row.slow)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incidents_slow_statements_in_their_own_way() {
+    for (incident, statement, kind) in [
+        (Incident::SlowSql, "SELECT orders order_items", "statement"),
+        (Incident::Lock, "", "lock"),
+        (Incident::NPlusOne, "", "more_calls"),
+    ] {
+        let found = under(Some(incident)).await;
+        let rows = slow(&found);
+        let named: Vec<_> =
+            rows.iter().map(|(row, kind)| (&row.service, &row.statement, *kind)).collect();
+        // What takes most time of what is slow.
+        let (row, is) = *rows.first().unwrap_or_else(|| panic!("{incident}: nothing is slow"));
+        assert_eq!(is, kind, "{incident}: {named:?}");
+        assert!(row.statement.contains(statement), "{incident}: {named:?}");
+        assert_eq!(row.because.is_empty(), kind != "lock", "{incident}: {:?}", row.because);
+        assert!(row.because.iter().all(|r| r.raised && r.measures == "lock"), "{row:?}");
+        let (calls, duration) = (row.added_by_calls_ns, row.added_by_duration_ns);
+        assert_eq!(calls > duration, kind == "more_calls", "{row:?}");
+        assert!(row.calls_per_request.is_some_and(|n| n >= 1.0), "{row:?}");
+        assert!(row.critical_share.is_some_and(|share| (0.0..=1.0).contains(&share)), "{row:?}");
+        if kind == "more_calls" {
+            assert!(row.calls_per_request.unwrap() > 3.0, "{row:?}");
+        }
+    }
+    let quiet = under(None).await;
+    assert!(slow(&quiet).is_empty(), "{:?}", slow(&quiet));
+    assert!(!quiet.stores.is_empty());
+    assert!(quiet.stores.iter().any(|store| store.store.starts_with("postgresql")), "{quiet:?}");
+    let measured = quiet.stores.iter().filter(|store| !store.readings.is_empty());
+    assert!(measured.count() > 0, "{:?}", quiet.stores);
+}
+
+async fn count(queries: &Queries, having: &str) -> u64 {
+    let query = format!("SELECT trace_id FROM spans WHERE {having}");
+    let request = SqlRequest { query, max_rows: Some(1_000_000), ..SqlRequest::default() };
+    queries.sql(&request).await.unwrap().stats.rows
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_are_those_of_the_spans() {
+    let data = seeded(Placed::Mixed).await;
+    let found = data.queries.statements(&query(data.range, None)).await.unwrap();
+    assert_eq!(found.reference_chosen, "before");
+    let calls = |rows: &[StatementRow]| rows.iter().map(|row| row.stats.calls).sum::<u64>();
+    let all = count(&data.queries, "db_system_name IS NOT NULL").await;
+    assert!(all > 100 && calls(&found.statements) == all, "{all}");
+    let by_time =
+        |a: &StatementRow, b: &StatementRow| a.stats.total_time_ns >= b.stats.total_time_ns;
+    assert!(found.statements.is_sorted_by(by_time));
+    // Nothing was sent before.
+    assert!(found.statements.iter().all(|row| row.slow == "new" && row.reference.is_none()));
+    assert!(found.statements.iter().all(|row| data.range.contains(row.first_seen.0)));
+    let service = found.statements[0].service.clone();
+    let system = found.statements[0].system.clone();
+    let one = StatementQuery {
+        service: Some(service.clone()),
+        system: Some(system.clone()),
+        limit: 2,
+        ..query(data.range, None)
+    };
+    let some = data.queries.statements(&one).await.unwrap().statements;
+    let is = |row: &&StatementRow| row.service == service && row.system == system;
+    let want: Vec<&StatementRow> = found.statements.iter().filter(is).take(2).collect();
+    assert_eq!(some.iter().collect::<Vec<_>>(), want);
+    let nobody = TimeRange::new(0, 1).unwrap();
+    let none = data.queries.statements(&query(nobody, None)).await.unwrap();
+    assert!(none.statements.is_empty() && none.stores.is_empty());
+}
