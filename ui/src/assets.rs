@@ -2,7 +2,7 @@
 //! and modules can import each other by relative path.
 
 use std::io::Write as _;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,7 +15,8 @@ struct Asset {
     name: &'static str,
     mime: &'static str,
     plain: &'static [u8],
-    gzip: Option<Vec<u8>>,
+    /// Made when it is first asked for: all of them would take longer than the rest of a start.
+    gzip: OnceLock<Option<Vec<u8>>>,
     tag: String,
 }
 
@@ -65,10 +66,17 @@ static BUNDLE: LazyLock<Bundle> = LazyLock::new(|| {
         let tag = format!("\"{:032x}\"", xxh3_128(plain));
         tags.push_str(name);
         tags.push_str(&tag);
-        files.push(Asset { name, mime, plain, gzip: gzip(plain), tag });
+        files.push(Asset { name, mime, plain, gzip: OnceLock::new(), tag });
     }
     Bundle { hash: format!("{:016x}", xxh3_64(tags.as_bytes())), files }
 });
+
+impl Asset {
+    /// Compressed; `None` where that does not pay.
+    fn packed(&self) -> Option<&[u8]> {
+        self.gzip.get_or_init(|| gzip(self.plain)).as_deref()
+    }
+}
 
 /// `None` where compression does not pay.
 fn gzip(plain: &[u8]) -> Option<Vec<u8>> {
@@ -101,8 +109,7 @@ pub(crate) async fn serve(
         let t = t.trim();
         t == "*" || t.trim_start_matches("W/") == asset.tag
     });
-    let zipped =
-        accepts_gzip(text(header::ACCEPT_ENCODING)).then_some(asset.gzip.as_deref()).flatten();
+    let zipped = accepts_gzip(text(header::ACCEPT_ENCODING)).then(|| asset.packed()).flatten();
     let mut response = match (same, zipped) {
         (true, _) => StatusCode::NOT_MODIFIED.into_response(),
         (false, Some(packed)) => packed.to_vec().into_response(),
@@ -149,9 +156,9 @@ mod tests {
     fn packed_files_unpack_to_themselves() {
         use std::io::Read as _;
         for asset in &BUNDLE.files {
-            let Some(packed) = &asset.gzip else { continue };
+            let Some(packed) = asset.packed() else { continue };
             let mut plain = Vec::new();
-            flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut plain).unwrap();
+            flate2::read::GzDecoder::new(packed).read_to_end(&mut plain).unwrap();
             assert!(plain == asset.plain, "{}", asset.name);
         }
     }

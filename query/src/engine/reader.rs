@@ -90,12 +90,12 @@ impl AsyncFileReader for Reader {
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         async move {
-            if let Some(footer) = self.footers.kept(&self.segment.meta().id) {
-                return Ok(Arc::clone(footer.metadata()));
+            let kept = self.footers.kept(&self.segment.meta().id);
+            if let Some(whole) = kept.and_then(|footer| footer.decoded()) {
+                return Ok(whole);
             }
             let (segment, footers) = (Arc::clone(&self.segment), Arc::clone(&self.footers));
-            let footer = aside(move || footers.of(&segment)).await?;
-            Ok(Arc::clone(footer.metadata()))
+            aside(move || footers.of(&segment)?.whole()).await
         }
         .boxed()
     }

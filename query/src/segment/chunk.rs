@@ -40,9 +40,8 @@ impl Group<'_> {
     fn pages(&self, leaf: usize) -> Result<Box<dyn PageReader>> {
         let chunk = self.about.columns().get(leaf);
         let chunk = chunk.ok_or_else(|| wrong(format!("no column {leaf}")))?;
-        let offsets = self.footer.metadata().offset_index();
-        let locations = offsets.and_then(|all| all.get(self.number)?.get(leaf));
-        let locations = locations.map(|index| index.page_locations().clone());
+        let index = self.footer.index(self.number, leaf);
+        let locations = index.map(|index| index.offsets.page_locations().clone());
         let zstd = matches!(chunk.compression(), Compression::ZSTD(_));
         let as_stored = if zstd { &uncompressed(chunk)? } else { chunk };
         let rows = usize::try_from(self.about.num_rows())?;

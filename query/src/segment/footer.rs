@@ -13,17 +13,25 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::file::Positioned;
+use super::index::{ChunkIndex, PageIndex};
+
+/// Footers grow while they are used: the budget is looked at after so many uses.
+const USES: u64 = 64;
 
 /// Footer and page index of a segment.
 #[derive(Debug)]
 pub(crate) struct Footer {
     data_set: DataSet,
+    /// Without the page index.
     metadata: Arc<ParquetMetaData>,
+    metadata_bytes: u64,
+    index: PageIndex,
+    /// With the page index, for readers that want all of it.
+    whole: OnceLock<(Arc<ParquetMetaData>, u64)>,
     /// Place of the first leaf column of each column.
     leaves: HashMap<String, usize>,
     /// The file for readers that want labels as dictionaries.
     codes: OnceLock<ArrowReaderMetadata>,
-    bytes: u64,
 }
 
 impl Footer {
@@ -37,7 +45,7 @@ impl Footer {
     /// Of a file that was checked.
     pub(super) fn parse(data_set: DataSet, file: &Positioned) -> Result<Self> {
         let metadata = ParquetMetaDataReader::new()
-            .with_page_index_policy(PageIndexPolicy::Optional)
+            .with_page_index_policy(PageIndexPolicy::Skip)
             .parse_and_finish(file)?;
         let mut leaves = HashMap::new();
         for (at, leaf) in metadata.file_metadata().schema_descr().columns().iter().enumerate() {
@@ -45,11 +53,43 @@ impl Footer {
                 leaves.entry(column.clone()).or_insert(at);
             }
         }
-        let bytes = metadata.memory_size() as u64;
-        Ok(Self { data_set, metadata: Arc::new(metadata), leaves, codes: OnceLock::new(), bytes })
+        let index = PageIndex::read(&metadata, file)?;
+        let (whole, codes) = (OnceLock::new(), OnceLock::new());
+        let (metadata_bytes, metadata) = (metadata.memory_size() as u64, Arc::new(metadata));
+        Ok(Self { data_set, metadata, metadata_bytes, index, whole, leaves, codes })
     }
 
-    /// Footer and page index as they are.
+    /// Memory it takes by now.
+    fn bytes(&self) -> u64 {
+        let whole = self.whole.get().map_or(0, |(_, bytes)| *bytes);
+        self.metadata_bytes + whole + self.index.bytes()
+    }
+
+    /// What the page index says of a leaf column in a row group, if it says anything.
+    pub(super) fn index(&self, group: usize, leaf: usize) -> Option<&ChunkIndex> {
+        self.index.chunk(&self.metadata, group, leaf)
+    }
+
+    /// Footer and page index, if all of it was decoded.
+    pub(crate) fn decoded(&self) -> Option<Arc<ParquetMetaData>> {
+        self.whole.get().map(|(whole, _)| Arc::clone(whole))
+    }
+
+    /// Footer and page index, which takes milliseconds to decode.
+    ///
+    /// # Errors
+    /// When the page index is damaged.
+    pub(crate) fn whole(&self) -> Result<Arc<ParquetMetaData>> {
+        if let Some(whole) = self.decoded() {
+            return Ok(whole);
+        }
+        let whole = self.index.whole(&self.metadata)?;
+        let bytes = whole.memory_size() as u64;
+        let (whole, _) = self.whole.get_or_init(|| (Arc::new(whole), bytes));
+        Ok(Arc::clone(whole))
+    }
+
+    /// The footer as it is, without the page index.
     pub(crate) const fn metadata(&self) -> &Arc<ParquetMetaData> {
         &self.metadata
     }
@@ -92,7 +132,6 @@ pub(crate) struct Footers {
 #[derive(Debug, Default)]
 struct Kept {
     clock: u64,
-    bytes: u64,
     by_segment: HashMap<String, (u64, Arc<Footer>)>,
 }
 
@@ -108,7 +147,11 @@ impl Footers {
         let now = kept.clock;
         let (used, footer) = kept.by_segment.get_mut(id)?;
         *used = now;
-        Some(Arc::clone(footer))
+        let footer = Arc::clone(footer);
+        if now.is_multiple_of(USES) {
+            kept.shrink(self.budget);
+        }
+        Some(footer)
     }
 
     /// The footer of a segment. Blocks on the disk when it is not in memory.
@@ -127,15 +170,22 @@ impl Footers {
         let mut kept = self.kept.lock();
         kept.clock += 1;
         let now = kept.clock;
-        kept.bytes += footer.bytes;
-        let old = kept.by_segment.insert(id.clone(), (now, Arc::clone(&footer)));
-        kept.bytes -= old.map_or(0, |(_, old)| old.bytes);
-        while kept.bytes > self.budget && kept.by_segment.len() > 1 {
-            let oldest = kept.by_segment.iter().min_by_key(|(_, (used, _))| *used);
-            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
-            kept.bytes -= kept.by_segment.remove(&oldest).map_or(0, |(_, old)| old.bytes);
-        }
+        kept.by_segment.insert(id.clone(), (now, Arc::clone(&footer)));
+        kept.shrink(self.budget);
         drop(kept);
         Ok(footer)
+    }
+}
+
+impl Kept {
+    /// Lets go of those that were not used for longest, until the rest is within the budget.
+    fn shrink(&mut self, budget: u64) {
+        let mut bytes: u64 = self.by_segment.values().map(|(_, footer)| footer.bytes()).sum();
+        while bytes > budget && self.by_segment.len() > 1 {
+            let oldest = self.by_segment.iter().min_by_key(|(_, (used, _))| *used);
+            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
+            let gone = self.by_segment.remove(&oldest);
+            bytes = bytes.saturating_sub(gone.map_or(0, |(_, footer)| footer.bytes()));
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn pages_of_ids(footer: &Footer, column: &str, ids: &[Vec<u8>]) -> Ve
     let mut place: (usize, usize) = (usize::MAX, 0);
     found.retain(|page| {
         place = if place.0 == page.group { (page.group, place.1 + 1) } else { (page.group, 0) };
-        let index = footer.metadata().column_index().and_then(|i| i.get(page.group)?.get(leaf));
+        let index = footer.index(page.group, leaf).map(|index| &index.bounds);
         let Some(ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index)) = index else { return true };
         let (Some(min), Some(max)) = (index.min_value(place.1), index.max_value(place.1)) else {
             return !index.is_null_page(place.1);

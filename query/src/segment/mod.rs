@@ -1,12 +1,13 @@
 //! Reading segments below the engine: footers that are parsed once, bounds of pages, single pages.
 //!
 //! Reading order: `file` (bytes at a place), `footer` (what a file says of itself, kept in memory),
-//! `pages` (bounds of pages of rows), `chunk` (pages of a row group), `dictionary` (its values), `lookup` (rows of given ids).
+//! `index` (its page index, decoded in parts), `pages` (bounds of pages of rows), `chunk` (pages of a row group), `dictionary` (its values), `lookup` (rows of given ids).
 
 mod chunk;
 mod dictionary;
 mod file;
 mod footer;
+mod index;
 mod lookup;
 mod pages;
 

@@ -63,12 +63,12 @@ pub(crate) fn pages(footer: &Footer, column: &str) -> Vec<Page> {
 }
 
 fn offsets(footer: &Footer, group: usize, leaf: usize) -> Option<&OffsetIndexMetaData> {
-    let index = footer.metadata().offset_index()?.get(group)?.get(leaf)?;
+    let index = &footer.index(group, leaf)?.offsets;
     (!index.page_locations().is_empty()).then_some(index)
 }
 
 fn bounds(footer: &Footer, group: usize, leaf: usize) -> Option<&ColumnIndexMetaData> {
-    footer.metadata().column_index()?.get(group)?.get(leaf)
+    Some(&footer.index(group, leaf)?.bounds)
 }
 
 /// Rows of each page of a column chunk of so many rows.

@@ -54,13 +54,15 @@ pub(super) fn push_bits(values: impl Iterator<Item = u32>, width: u32, out: &mut
     for value in values {
         bits |= u64::from(value) << filled;
         filled += width;
-        while filled >= 8 {
-            let [low, ..] = bits.to_le_bytes();
-            out.push(low);
-            bits >>= 8;
-            filled -= 8;
+        if filled >= u32::BITS {
+            let [a, b, c, d, ..] = bits.to_le_bytes();
+            out.extend([a, b, c, d]);
+            bits >>= u32::BITS;
+            filled -= u32::BITS;
         }
     }
+    let left = usize::try_from(filled / 8).unwrap_or_default();
+    out.extend(bits.to_le_bytes().iter().take(left));
 }
 
 pub(super) fn push_varint(mut value: u64, out: &mut Vec<u8>) {

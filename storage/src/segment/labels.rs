@@ -156,9 +156,14 @@ pub(super) fn write(
     for page in codes.chunks(options.rows) {
         levels.clear();
         places.clear();
-        places.extend(page.iter().filter(|code| **code != NULL).map(|code| used.place(*code)));
-        if places.len() == page.len() || places.is_empty() {
-            levels.resize(page.len(), u32::from(!places.is_empty()));
+        let nulls = page.iter().filter(|code| **code == NULL).count();
+        if nulls == 0 {
+            places.extend(page.iter().map(|code| used.place(*code)));
+        } else if nulls < page.len() {
+            places.extend(page.iter().filter(|code| **code != NULL).map(|code| used.place(*code)));
+        }
+        if nulls == 0 || nulls == page.len() {
+            levels.resize(page.len(), u32::from(nulls == 0));
         } else {
             levels.extend(page.iter().map(|code| u32::from(*code != NULL)));
         }

@@ -73,12 +73,23 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
-    /// The next field's number and value.
-    #[inline]
+    /// The next field's number and value. Nearly every field has a number below 16 and, if it has a
+    /// length, one below 128: a byte each.
+    #[inline(always)]
     fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>, NotPlain> {
-        if self.0.is_empty() {
-            return Ok(None);
+        match self.0 {
+            [] => Ok(None),
+            [tag @ 8..0x80, len @ ..0x80, rest @ ..] if tag & 7 == 2 => {
+                let (value, rest) = rest.split_at_checked(usize::from(*len)).ok_or(NotPlain)?;
+                self.0 = rest;
+                Ok(Some((u64::from(tag >> 3), Wire::Bytes(value))))
+            }
+            _ => self.any(),
         }
+    }
+
+    /// The next field's number and value, of any form; there is one.
+    fn any(&mut self) -> Result<Option<(u64, Wire<'a>)>, NotPlain> {
         let tag = self.varint()?;
         let wire = match tag & 7 {
             0 => Wire::Varint(self.varint()?),

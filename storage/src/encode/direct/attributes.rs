@@ -47,11 +47,13 @@ struct Key {
     place: Option<Place>,
     /// The key that followed the last time: records of one kind have the same keys.
     next: usize,
+    /// The code of the text it had the last time: many keys have one value for long.
+    value: Option<i32>,
 }
 
 impl Keys {
-    /// Appends a key; returns where else its value belongs.
-    fn push(&mut self, key: &[u8]) -> Result<Option<Place>, Declined> {
+    /// Appends a key; returns where else its value belongs, and the code of its last text.
+    fn push(&mut self, key: &[u8]) -> Result<(Option<Place>, &mut Option<i32>), Declined> {
         let expected = self.known.get(self.last).map_or(0, |last| last.next);
         let found = match self.known.get(expected) {
             Some(known) if *known.text == *key => expected,
@@ -62,7 +64,8 @@ impl Keys {
         }
         self.last = found;
         self.codes.push(i32::try_from(found).unwrap_or(i32::MAX));
-        Ok(self.known.get(found).and_then(|known| known.place))
+        let known = self.known.get_mut(found).ok_or(NotPlain)?;
+        Ok((known.place, &mut known.value))
     }
 
     fn look_up(&mut self, key: &[u8]) -> Result<usize, Declined> {
@@ -73,7 +76,7 @@ impl Keys {
         let code = self.known.len();
         let place = self.places.get(text).copied();
         self.texts.push(text);
-        self.known.push(Key { text: key.into(), place, next: 0 });
+        self.known.push(Key { text: key.into(), place, next: 0, value: None });
         self.code_of.insert(key.into(), code);
         Ok(code)
     }
@@ -97,17 +100,38 @@ fn essence(canonical: &str) -> &[u8] {
 }
 
 impl Values {
-    fn push(&mut self, value: AnyValue<'_>) -> Result<(), Declined> {
+    /// `last` is the code of the text that the key had last.
+    fn push(&mut self, value: AnyValue<'_>, last: &mut Option<i32>) -> Result<(), Declined> {
         let code = match value {
-            // Text that needs escapes does not stand between quotes as it was received.
-            AnyValue::Str(raw) if !attr::needs_escapes(raw) => match self.find(raw, true) {
-                Some(code) => code,
-                None => self.add(value)?,
-            },
+            AnyValue::Str(raw) => self.text(raw, last)?,
             other => self.add(other)?,
         };
         self.codes.push(code);
         Ok(())
+    }
+
+    fn text(&mut self, raw: &[u8], last: &mut Option<i32>) -> Result<i32, Declined> {
+        if let Some(code) = *last
+            && self.is_text(code, raw)
+        {
+            return Ok(code);
+        }
+        // Text that needs escapes does not stand between quotes as it was received.
+        if attr::needs_escapes(raw) {
+            return self.add(AnyValue::Str(raw));
+        }
+        let code = match self.find(raw, true) {
+            Some(code) => code,
+            None => self.add(AnyValue::Str(raw))?,
+        };
+        *last = Some(code);
+        Ok(code)
+    }
+
+    /// Whether a code is that of a string without escapes.
+    fn is_text(&self, code: i32, raw: &[u8]) -> bool {
+        let text = self.texts.get(code).as_bytes();
+        text.len() == raw.len() + 2 && text.get(1..raw.len() + 1) == Some(raw)
     }
 
     /// The code of a value by its essence; a string and a number may share one.
@@ -163,8 +187,8 @@ impl Attributes {
 
     /// Appends an attribute to the current row; returns where else it belongs.
     pub(super) fn push(&mut self, pair: &KeyValue<'_>) -> Result<Option<Place>, Declined> {
-        let place = self.keys.push(pair.key)?;
-        self.values.push(pair.value)?;
+        let (place, last) = self.keys.push(pair.key)?;
+        self.values.push(pair.value, last)?;
         Ok(place)
     }
 
