@@ -439,7 +439,9 @@ async fn typed_answers_are_the_same() {
                     (RankScope::Operation, RankBy::P99, SpanScope::All),
                     (RankScope::Service, RankBy::TotalTime, SpanScope::Entry),
                 ] {
-                    let query = TopQuery { scope, by, spans, range, service: None, limit: 5 };
+                    let reference = None;
+                    let query =
+                        TopQuery { scope, by, reference, spans, range, service: None, limit: 5 };
                     assert_eq!(with.top(&query).await.unwrap(), without.top(&query).await.unwrap());
                 }
                 let query = LatencyQuery {
@@ -691,6 +693,7 @@ async fn what_a_ranking_costs() {
     ] {
         for scope in [RankScope::Service, RankScope::Operation] {
             let query = TopQuery {
+                reference: None,
                 scope,
                 by: RankBy::P99,
                 spans: SpanScope::All,

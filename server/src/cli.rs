@@ -179,6 +179,8 @@ pub(crate) enum TopBy {
     Errors,
     /// 99th percentile.
     P99,
+    /// Response time that came on top of what there was before.
+    Change,
 }
 
 /// Options of `top`.

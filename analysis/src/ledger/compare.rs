@@ -22,6 +22,9 @@ pub struct Line {
     /// How far apart the times waited for each span on the path are in the two windows, on the scale of logarithms, over
     /// the standard error: what happened to most of them. 0 without enough to tell.
     pub z_each: f64,
+    /// What the mean request of the window would take less if each span of this part on the path took its typical (geometric
+    /// mean) time, nanoseconds; not negative.
+    pub gain_ns: f64,
     /// The typical (geometric mean) time waited for a span on the path in the window over that in the reference;
     /// 1 if either has none.
     pub ratio: f64,
@@ -153,6 +156,7 @@ impl Sum {
             by_time_ns: by_time,
             z: if error > 0.0 { self.excess / error } else { 0.0 },
             z_each,
+            gain_ns: self.after.above_typical() / requests.max(1.0),
             ratio,
             harm: if request > 0.0 { exposed / request } else { 0.0 },
             reference: each(&self.before),

@@ -43,6 +43,12 @@ impl PartSum {
         self.log_square += log * log;
     }
 
+    /// Time on the path beyond what its spans would take if each took the typical (geometric mean) time, nanoseconds.
+    pub(super) fn above_typical(&self) -> f64 {
+        let n = self.on_path as f64;
+        if n > 0.0 { (self.time_ns - n * (self.log_sum / n).exp()).max(0.0) } else { 0.0 }
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.time_ns += other.time_ns;
         self.square_ns += other.square_ns;

@@ -222,6 +222,9 @@ proptest! {
         for line in &found.lines {
             prop_assert!((line.by_count_ns + line.by_time_ns - line.excess_ns).abs() < 1e-3);
             prop_assert!(line.z.is_finite());
+            // Typical times are no longer than mean ones.
+            let takes: f64 = is.entries.values().filter_map(|e| e.parts.get(&line.part)).map(|p| p.time_ns).sum();
+            prop_assert!((0.0..=takes).contains(&line.gain_ns), "{} of {}", line.gain_ns, takes);
         }
         // The order of requests and of spans is nothing.
         let turned: Vec<Vec<SpanRecord>> = window

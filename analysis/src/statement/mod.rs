@@ -122,7 +122,7 @@ impl Surroundings<'_> {
 /// Total time from which on a statement takes more than before, over that of the reference.
 const MORE: f64 = 1.2;
 /// Fewest calls in both windows that say how long they take.
-const TELLING: f64 = 20.0;
+pub const TELLING: f64 = 20.0;
 /// Share of what this statement's calls are longer from which on others are as much longer: what is added on the way is
 /// the same for each call, whatever is asked.
 const ALIKE: f64 = 0.5;

@@ -262,10 +262,12 @@ pub(super) fn cause(
         Node::Service(service) => {
             let is_new = releases.iter().any(|release| release.service == *service);
             let found = of_service(suspect, &raised, load);
-            // A version explains what its service does, but neither what others take from it nor more requests.
+            // A version explains what its service does, but neither what others take from it, nor more requests, nor a way
+            // that only some of its callers find slow.
             match found {
                 (Cause::NoisyNeighbour, _) => found,
                 (Cause::Load, ref proof) if !proof.is_empty() && raised.is_by_load(load) => found,
+                (Cause::Network, _) if suspect.inward <= MOST => found,
                 _ if is_new => (Cause::Release, Vec::new()),
                 _ => found,
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cause::{Action, Cause, cause};
 use super::reading::{Owner, Reading, Release};
 use super::suspect::{Node, SURE, Suspect, suspects};
+use crate::dependency::{Outcomes, Strength};
 use crate::ledger::{Ledger, Profile, ShapeChange, Wait, ledger, shapes};
 
 /// Harm from which on a suspect is blamed: requests took a tenth longer beyond chance, or one in fifty more fails.
@@ -31,6 +32,8 @@ pub struct Inputs {
     pub releases: Vec<Release>,
     /// Hosts that instances of a service run on; of a store, its own.
     pub hosts: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    /// Of what is called without sending spans, requests in which a call of it failed, and whether they failed, too.
+    pub failing: BTreeMap<Arc<str>, Outcomes>,
     /// Requests a second in the window over those in the reference, of the entry with most more; 1 if unknown.
     pub load: f64,
 }
@@ -138,9 +141,17 @@ fn culprit(suspect: Suspect, inputs: &Inputs, all: f64) -> Culprit {
     // A store that fails is not somebody else's.
     let action = match cause {
         Cause::External if suspect.is_store => Action::Repair,
+        Cause::External if is_weak(&suspect.node, inputs) => Action::DegradeDependency,
         cause => cause.action(),
     };
     Culprit { action, suspect, cause, share, confidence, instance, readings }
+}
+
+/// Whether requests mostly get by when calls of a node fail.
+fn is_weak(node: &Node, inputs: &Inputs) -> bool {
+    let (Node::Service(name) | Node::Peer(name)) = node;
+    let failing = inputs.failing.get(name);
+    failing.is_some_and(|outcomes| outcomes.strength().strength == Strength::Weak)
 }
 
 /// The one instance that all readings that prove a cause are of.

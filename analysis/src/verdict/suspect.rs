@@ -43,6 +43,8 @@ pub struct Suspect {
     pub shape: f64,
     /// Share of its ways that are worse, 0 to 1.
     pub coherence: f64,
+    /// Share of the ways to it that are worse, 0 to 1; 1 with fewer than two: what it does itself, all who call it feel.
+    pub inward: f64,
     /// Of a service's own operations that are on the path, or a store's statements, the share that takes longer, 0 to 1: what starves a process
     /// slows most of what it does, a slow way none of it.
     pub slower: f64,
@@ -213,6 +215,7 @@ impl Found {
             failure: 0.0,
             shape: 0.0,
             coherence: 0.0,
+            inward: 1.0,
             slower: 0.0,
             part: None,
             added_ns: 0.0,
@@ -249,6 +252,16 @@ impl Found {
         let own: Vec<_> = self.edges.iter().filter(of).collect();
         let worse = own.iter().filter(|(_, edge)| edge.is_worse()).count();
         (worse as f64 / (own.len() as f64).max(1.0), worse)
+    }
+
+    /// The share of the ways to a node that are worse; 1 with fewer than two.
+    fn inward(&self, node: &Node) -> f64 {
+        let of = |(ends, edge): &(&(Node, Node), &Edge)| {
+            ends.1 == *node && edge.weight >= LEAST_CALLS as f64
+        };
+        let own: Vec<_> = self.edges.iter().filter(of).collect();
+        let worse = own.iter().filter(|(_, edge)| edge.is_worse()).count();
+        if own.len() < 2 { 1.0 } else { worse as f64 / own.len() as f64 }
     }
 
     fn give_ways(&mut self) {
@@ -298,8 +311,9 @@ impl Found {
                     self.note(&node, edge.added, &part);
                 }
             }
+            let inward = self.inward(&node);
             let suspect = self.at(&node);
-            suspect.coherence = known.0;
+            (suspect.coherence, suspect.inward) = (known.0, inward);
             suspect.statement_share = if sum > 0.0 { worst / sum } else { 0.0 };
         }
     }

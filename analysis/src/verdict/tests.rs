@@ -2,6 +2,7 @@ use headrope_model::SpanId;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dependency::Outcomes;
 use crate::ledger::{Peer, Profile, ProfileBuilder};
 use crate::trace::{CallChain, SpanKind, SpanRecord, SpanStatus, assemble};
 
@@ -105,12 +106,17 @@ fn request(shop: Shop, noise: u64) -> CallChain {
 }
 
 fn requests(n: u64, seed: u64, shop: impl Fn(u64) -> Shop) -> Profile {
+    asking(n, seed, true, shop)
+}
+
+/// Requests that ask a store, or something outside.
+fn asking(n: u64, seed: u64, is_store: bool, shop: impl Fn(u64) -> Shop) -> Profile {
     let mut profile = ProfileBuilder::default();
     for at in 0..n {
         let remote = |node: &crate::trace::Node| {
             (&*node.name == "SELECT items").then(|| Peer {
                 name: "mysql shop".into(),
-                is_store: true,
+                is_store,
                 statement: Some("SELECT items".into()),
             })
         };
@@ -151,6 +157,45 @@ fn planted_faults_are_found() {
         assert_eq!((&first.suspect.node, first.cause), (&node, cause), "{shop:?}: {found:?}");
         assert_eq!(found.action, cause.action());
     }
+}
+
+#[test]
+fn what_requests_can_do_without_is_degraded() {
+    let slow = Shop { statement: 50, ..USUAL };
+    let of = |outcomes: &[(u64, bool)]| {
+        let mut failing = Outcomes::default();
+        for (times, fails) in outcomes {
+            (0..*times).for_each(|_| failing.observe(true, *fails));
+        }
+        judge(&Inputs {
+            reference: asking(120, 3, false, |_| USUAL),
+            window: asking(100, 10, false, |_| slow),
+            failing: [("mysql shop".into(), failing)].into(),
+            load: 1.0,
+            ..Inputs::default()
+        })
+    };
+    let weak = of(&[(30, false), (1, true)]);
+    assert_eq!(weak.culprits.first().map(|first| first.cause), Some(Cause::External));
+    assert_eq!(weak.action, Action::DegradeDependency);
+    assert_eq!(of(&[(1, false), (30, true)]).action, Action::WaitForExternal);
+    // Too few failures to know.
+    assert_eq!(of(&[(3, false)]).action, Action::WaitForExternal);
+    assert_eq!(of(&[]).action, Action::WaitForExternal);
+}
+
+#[test]
+fn a_version_does_not_slow_the_way_of_one_caller() {
+    let release =
+        Release { service: "price".into(), version: "2".into(), before: vec!["1".into()] };
+    let with = |way| {
+        let releases = vec![release.clone()];
+        let found = judge(&Inputs { releases, ..inputs(Shop { way, ..USUAL }, 3) });
+        let first = found.culprits.first().unwrap();
+        (first.suspect.node.clone(), first.cause)
+    };
+    assert_eq!(with([2, 30, 2]), (service("price"), Cause::Network));
+    assert_eq!(with([2, 30, 30]), (service("price"), Cause::Release));
 }
 
 #[test]

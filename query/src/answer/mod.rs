@@ -88,4 +88,6 @@ pub enum RankBy {
     Errors,
     /// 99th percentile.
     P99,
+    /// Response time that came on top since a reference, whether by more calls or by longer ones.
+    Change,
 }

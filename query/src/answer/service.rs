@@ -30,6 +30,9 @@ pub struct TopQuery {
     pub scope: RankScope,
     /// Order.
     pub by: RankBy,
+    /// What a ranking by change compares with; without, the time just before the window, as long as it and at least ten
+    /// minutes.
+    pub reference: Option<headrope_model::TimeRange>,
     /// Which spans count.
     pub spans: SpanScope,
     /// Only this service.
@@ -51,6 +54,19 @@ pub struct TopRow {
     pub stats: Stats,
     /// Share of the ranked measure in the total over all rows, also those cut off.
     pub share: f64,
+    /// In a ranking by change, what was before.
+    #[serde(flatten)]
+    pub since: Option<Since>,
+}
+
+/// What a row of a ranking by change has more than before.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Since {
+    /// Response time added over the window, nanoseconds: the total less that of the reference, as if that were as long.
+    pub added_ns: i64,
+    /// Figures of the reference; absent if there were no calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Stats>,
 }
 
 /// A service in the inventory.

@@ -245,6 +245,30 @@ pub struct ServiceTime {
     pub critical_ns: i64,
 }
 
+/// Calls that repeat others of the same trace.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RepeatRow {
+    /// `loop`: the same target five times or more one after the other, the N+1 pattern; `retry`: further attempts;
+    /// `duplicate_read`: the same read again, the first not counted.
+    pub kind: &'static str,
+    /// Index in [`Trace::spans`] of the span that answers for the calls, if it is among them.
+    pub caller: Option<u32>,
+    /// What is called, without the values of one call.
+    pub target: String,
+    /// Indexes in [`Trace::spans`] of the calls: of a loop all of them, otherwise those that repeat another; at most a hundred.
+    pub calls: Vec<u32>,
+    /// How many there are.
+    pub count: u64,
+    /// How many can be put one after the other.
+    pub in_sequence: u64,
+    /// How many did not fail.
+    pub succeeded: u64,
+    /// Time during which at least one of them ran and the caller, too.
+    pub time_ns: i64,
+    /// That time as a share of the caller's duration.
+    pub share: f64,
+}
+
 /// A trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trace {
@@ -273,6 +297,8 @@ pub struct Trace {
     /// Index in `spans` of the span to look at first: the deepest failing one, or else the one with
     /// the most self time on the critical path.
     pub guilty: Option<u32>,
+    /// Calls that repeat others, those that take longest first; kinds overlap.
+    pub repeats: Vec<RepeatRow>,
     /// Log records that carry this trace id.
     pub log_count: u64,
 }

@@ -48,6 +48,8 @@ pub struct Verdict {
     pub evidence: Vec<Evidence>,
     /// Other explanations, and what speaks against them.
     pub refuted: Vec<Refuted>,
+    /// What requests can do without: dependencies whose failures most requests survived, those they spend most time on first.
+    pub degradable: Vec<DegradeRow>,
     /// What it rests on.
     pub trust: Trust,
     /// The window.
@@ -58,6 +60,21 @@ pub struct Verdict {
     pub reference_chosen: &'static str,
     /// Version of the rules.
     pub rules_version: u32,
+}
+
+/// A weak dependency.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DegradeRow {
+    /// The service, store or outside service.
+    pub name: String,
+    /// Callers' requests in which a call of it failed, both windows.
+    pub failed: u64,
+    /// Of these, those that failed, too.
+    pub failed_too: u64,
+    /// Time on the critical path that goes to it: calls, ways and its own work, mean of a request of the window.
+    pub time_ns: i64,
+    /// The share of that in the time of all requests.
+    pub share: f64,
 }
 
 /// A culprit.
@@ -143,6 +160,9 @@ pub struct LedgerRow {
     pub by_count_ns: i64,
     /// Share of the excess; negative for what got faster while requests got slower.
     pub share: f64,
+    /// What the mean request of the window would take less if each such span took its typical time: the geometric mean, which
+    /// is the p50 of times that are spread evenly on the scale of logarithms.
+    pub gain_ns: i64,
     /// Standard errors.
     pub z: f64,
     /// Mean time for each such span on the path, reference and window, nanoseconds.

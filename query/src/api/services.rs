@@ -12,7 +12,9 @@ use crate::answer::service::{
     DependencyRow, MetricSeries, OperationRow, Overview, RankScope, Series, ServiceRow, TopQuery,
     TopRow,
 };
-use crate::answer::{RankBy, SpanScope};
+use crate::answer::verdict::Window;
+use crate::answer::{RankBy, SpanScope, Time};
+use crate::ask::reference_of;
 
 /// Words of the `spans` parameter.
 const SPANS: &str = "entry, all";
@@ -48,6 +50,11 @@ pub(super) struct Top {
     scope: RankScope,
     by: RankBy,
     spans: SpanScope,
+    /// What a ranking by change compares with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<Window>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_chosen: Option<&'static str>,
     relative_error: f64,
     rows: Vec<TopRow>,
 }
@@ -142,6 +149,7 @@ pub(super) async fn operations(
     let query = TopQuery {
         scope: RankScope::Operation,
         by: RankBy::TotalTime,
+        reference: None,
         spans: args.word("spans", SPANS)?,
         service: args.text("service")?,
         limit: args.limit(100)?,
@@ -157,7 +165,8 @@ pub(super) async fn topn(
 ) -> Result<Json<Top>, Problem> {
     let query = TopQuery {
         scope: args.word("scope", "service, operation, statement, host, peer")?,
-        by: args.word("by", "calls, slowest, total_time, errors, p99")?,
+        by: args.word("by", "calls, slowest, total_time, errors, p99, change")?,
+        reference: args.reference()?,
         spans: args.word("spans", SPANS)?,
         service: args.text("service")?,
         limit: args.limit(20)?,
@@ -165,7 +174,14 @@ pub(super) async fn topn(
     };
     args.end()?;
     let (scope, by, spans) = (query.scope, query.by, query.spans);
+    if query.reference.is_some() && by != RankBy::Change {
+        return Err(Problem::invalid("only a ranking by=change has a reference"));
+    }
+    let (reference, chosen) = reference_of(query.reference, query.range);
+    let compared = (by == RankBy::Change)
+        .then(|| (Window { from: Time(reference.from()), to: Time(reference.to()) }, chosen));
     let rows = queries.top(&query).await?;
     let relative_error = headrope_analysis::sketch::RELATIVE_ERROR;
-    Ok(Json(Top { scope, by, spans, relative_error, rows }))
+    let (reference, reference_chosen) = compared.unzip();
+    Ok(Json(Top { scope, by, spans, reference, reference_chosen, relative_error, rows }))
 }

@@ -77,7 +77,7 @@ impl Measure {
             RankBy::Calls => u128::from(self.calls),
             RankBy::Errors => u128::from(self.errors),
             RankBy::Slowest => ns(self.sketch.max().unwrap_or(0)),
-            RankBy::TotalTime => self.sketch.sum(),
+            RankBy::TotalTime | RankBy::Change => self.sketch.sum(),
             RankBy::P99 => ns(self.quantile_ns(0.99)),
         }
     }

@@ -22,7 +22,8 @@ mod measure;
 pub(crate) mod overview;
 pub(crate) mod pattern;
 mod peer;
-pub(crate) mod resource;
+pub(crate) mod repeats;
+mod resource;
 pub(crate) mod search;
 pub(crate) mod service;
 mod span;
@@ -57,7 +58,10 @@ const REFERENCE_NS: i64 = 10 * NANOS_PER_MINUTE;
 
 /// What a window is compared with, and who chose it: `asked`, or `before` for the time just before the
 /// window, as long as it and ten minutes at least.
-fn reference_of(asked: Option<TimeRange>, window: TimeRange) -> (TimeRange, &'static str) {
+pub(crate) fn reference_of(
+    asked: Option<TimeRange>,
+    window: TimeRange,
+) -> (TimeRange, &'static str) {
     let length = window.duration_ns().max(REFERENCE_NS);
     let before = TimeRange::new(window.from().saturating_sub(length), window.from());
     match asked {

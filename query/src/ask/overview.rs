@@ -30,8 +30,7 @@ pub(crate) async fn overview(session: &Session, asked: TimeRange) -> Result<Over
     let mut services: BTreeMap<String, Measure> = BTreeMap::new();
     let mut slowest = Ranking::new(RankBy::P99, ROWS);
     let mut failing = Ranking::new(RankBy::Errors, ROWS);
-    let (entry, params) = condition(range, SpanScope::Entry, None);
-    each_group(session, RankScope::Operation, &entry, params, |group| {
+    each_group(session, RankScope::Operation, SpanScope::Entry, None, range, |group| {
         services.entry(group.service.clone()).or_default().merge(&group.measure);
         if group.measure.errors > 0 {
             failing.push(group.clone());
@@ -41,7 +40,7 @@ pub(crate) async fn overview(session: &Session, asked: TimeRange) -> Result<Over
     .await?;
     let mut hotspots = Ranking::new(RankBy::TotalTime, ROWS);
     for (service, measure) in services {
-        hotspots.push(Ranked { service, operation: None, measure });
+        hotspots.push(Ranked::new(service, None, measure));
     }
     let (spans, names) = spans_and_services(session, range).await?;
     Ok(Overview {

@@ -39,8 +39,7 @@ pub(crate) async fn services(
     range: TimeRange,
 ) -> Result<Vec<ServiceRow>, QueryError> {
     let mut found = inventory(session, only, range).await?;
-    let (entry, params) = condition(range, SpanScope::Entry, only);
-    each_group(session, RankScope::Service, &entry, params, |group| {
+    each_group(session, RankScope::Service, SpanScope::Entry, only, range, |group| {
         found.entry(group.service).or_default().measure = group.measure;
     })
     .await?;

@@ -17,13 +17,13 @@ use serde_json::json;
 use crate::SqlRequest;
 use crate::answer::latency::LatencyQuery;
 use crate::answer::log::LogQuery;
-use crate::answer::service::{RankScope, TopQuery};
+use crate::answer::service::{RankScope, TopQuery, TopRow};
 use crate::answer::trace::{TraceOrder, TraceQuery};
 use crate::answer::{RankBy, SpanScope};
 use crate::tests::{Placed, Seeded, seeded};
 
 fn top_query(data: &Seeded, scope: RankScope, by: RankBy, spans: SpanScope) -> TopQuery {
-    TopQuery { range: data.range, scope, by, spans, service: None, limit: 1000 }
+    TopQuery { range: data.range, scope, by, reference: None, spans, service: None, limit: 1000 }
 }
 
 fn trace_query(data: &Seeded) -> TraceQuery {
@@ -92,6 +92,38 @@ async fn rankings(data: &Seeded) {
         let want: Vec<_> = want.into_iter().map(|r| (r.service, r.operation)).collect();
         assert_eq!(got, want, "{by:?}");
     }
+}
+
+/// A ranking by change has what takes longer than in the reference, by how much longer.
+async fn changes(data: &Seeded) {
+    let middle = data.range.from() + data.range.duration_ns() * 2 / 3;
+    let before = headrope_model::TimeRange::new(data.range.from(), middle).unwrap();
+    let now = headrope_model::TimeRange::new(middle, data.range.to()).unwrap();
+    let of = |range, by, reference| TopQuery {
+        range,
+        reference,
+        ..top_query(data, RankScope::Operation, by, SpanScope::All)
+    };
+    let total = |rows: Vec<TopRow>| -> BTreeMap<_, _> {
+        rows.into_iter().map(|r| ((r.service, r.operation), r.stats.total_time_ns as f64)).collect()
+    };
+    let was = total(data.queries.top(&of(before, RankBy::TotalTime, None)).await.unwrap());
+    let is = total(data.queries.top(&of(now, RankBy::TotalTime, None)).await.unwrap());
+    let scale = now.duration_ns() as f64 / before.duration_ns() as f64;
+    let added = |(key, ns): (&_, &f64)| (*ns - was.get(key).unwrap_or(&0.0) * scale).round() as i64;
+    let mut want: Vec<i64> = is.iter().map(added).filter(|ns| *ns > 0).collect();
+    want.sort_unstable_by_key(|ns| std::cmp::Reverse(*ns));
+    let rows = data.queries.top(&of(now, RankBy::Change, Some(before))).await.unwrap();
+    let got: Vec<i64> = rows.iter().map(|r| r.since.as_ref().unwrap().added_ns).collect();
+    assert_eq!(got, want);
+    assert!(want.len() > 2 && want.len() < is.len(), "{} of {}", want.len(), is.len());
+    for row in &rows {
+        let since = row.since.as_ref().unwrap();
+        let known = was.get(&(row.service.clone(), row.operation.clone()));
+        assert_eq!(since.reference.as_ref().map(|r| r.total_time_ns as f64), known.copied());
+    }
+    let share: f64 = rows.iter().map(|r| r.share).sum();
+    assert!((share - 1.0).abs() < 1e-9, "{share}");
 }
 
 /// Statements, hosts and peers rank the spans that have them.
@@ -386,6 +418,7 @@ async fn everything(placed: Placed) {
     assert_eq!(segments > 0, placed != Placed::Live);
     rankings(&data).await;
     other_rankings(&data).await;
+    changes(&data).await;
     figures(&data).await;
     entry_spans(&data).await;
     overview(&data).await;

@@ -1,12 +1,14 @@
 //! Rankings.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt as _;
-use headrope_model::TimeRange;
+use headrope_model::{DataSet, TimeRange};
 
 use super::dependency::outgoing;
 use super::measure::{MEASURES, Measure, Measures};
-use super::{condition, limit};
-use crate::answer::service::{RankScope, TopQuery, TopRow};
+use super::{bounded, condition, limit, reference_of};
+use crate::answer::service::{RankScope, Since, TopQuery, TopRow};
 use crate::answer::{RankBy, SpanScope};
 use crate::column::Columns;
 use crate::engine::{Params, Session, internal};
@@ -22,6 +24,20 @@ pub(super) struct Ranked {
     pub(super) service: String,
     pub(super) operation: Option<String>,
     pub(super) measure: Measure,
+    pub(super) since: Option<Since>,
+}
+
+impl Ranked {
+    pub(super) const fn new(service: String, operation: Option<String>, measure: Measure) -> Self {
+        Self { service, operation, measure, since: None }
+    }
+
+    fn rank(&self, by: RankBy) -> u128 {
+        match &self.since {
+            Some(since) => u128::from(since.added_ns.max(0).unsigned_abs()),
+            None => self.measure.rank(by),
+        }
+    }
 }
 
 /// Keeps the first `limit` groups of a ranking and the sum of its measure over all.
@@ -39,7 +55,7 @@ impl Ranking {
     }
 
     pub(super) fn push(&mut self, group: Ranked) {
-        let value = group.measure.rank(self.by);
+        let value = group.rank(self.by);
         self.total += value as f64;
         self.kept.push((value, group));
         // Sorting now and then keeps the list short at little cost.
@@ -65,33 +81,34 @@ impl Ranking {
             operation: group.operation,
             stats: group.measure.stats(range),
             share: if total > 0.0 { value as f64 / total } else { 0.0 },
+            since: group.since,
         };
         self.kept.into_iter().map(row).collect()
     }
 }
 
-/// Calls `each` with every group of spans; the groups are not kept.
+/// Calls `each` with every group of spans of a service, or of all; the groups are not kept.
 pub(super) async fn each_group(
     session: &Session,
     scope: RankScope,
-    condition: &str,
-    params: Params,
+    spans: SpanScope,
+    service: Option<&str>,
+    range: TimeRange,
     mut each: impl FnMut(Ranked),
 ) -> Result<(), QueryError> {
-    let (of, also) = match scope {
-        RankScope::Service => ("service_name", None),
-        RankScope::Operation => ("service_name", Some("name")),
-        RankScope::Statement => ("service_name", Some(STATEMENT)),
-        RankScope::Host => ("host_name", None),
+    let (of, also, known) = match scope {
+        RankScope::Service => ("service_name", None, "true"),
+        RankScope::Operation => ("service_name", Some("name"), "true"),
+        RankScope::Statement => ("service_name", Some(STATEMENT), "db_system_name IS NOT NULL"),
+        RankScope::Host => ("host_name", None, "host_name IS NOT NULL"),
         RankScope::Peer => {
-            return Err(QueryError::Engine("peers have names of several columns".to_owned()));
+            for ((service, peer, _), measure) in outgoing(session, service, range).await? {
+                each(Ranked::new(service, Some(peer), measure));
+            }
+            return Ok(());
         }
     };
-    let known = match scope {
-        RankScope::Statement => "db_system_name IS NOT NULL",
-        RankScope::Host => "host_name IS NOT NULL",
-        _ => "true",
-    };
+    let (condition, params) = condition(range, spans, service);
     let named = also.map_or_else(String::new, |also| format!(", {also} AS also"));
     let by = if also.is_some() { "1, 2" } else { "1" };
     let sql = format!(
@@ -106,11 +123,8 @@ pub(super) async fn each_group(
         let names = also.map(|_| columns.texts("also")).transpose()?;
         let measures = Measures::of(&columns)?;
         for row in 0..batch.num_rows() {
-            each(Ranked {
-                service: services.owned(row),
-                operation: names.as_ref().map(|n| n.owned(row)),
-                measure: measures.get(row)?,
-            });
+            let operation = names.as_ref().map(|n| n.owned(row));
+            each(Ranked::new(services.owned(row), operation, measures.get(row)?));
         }
     }
     Ok(())
@@ -122,15 +136,47 @@ pub(crate) async fn top(session: &Session, query: &TopQuery) -> Result<Vec<TopRo
         RankScope::Statement | RankScope::Peer => SpanScope::All,
         _ => query.spans,
     };
-    let mut ranking = Ranking::new(query.by, limit(query.limit));
-    if query.scope == RankScope::Peer {
-        let calls = outgoing(session, query.service.as_deref(), query.range).await?;
-        for ((service, peer, _), measure) in calls {
-            ranking.push(Ranked { service, operation: Some(peer), measure });
-        }
-        return Ok(ranking.rows(query.range));
+    let query = TopQuery { spans, ..query.clone() };
+    if query.by == RankBy::Change {
+        return changed(session, &query).await;
     }
-    let (condition, params) = condition(query.range, spans, query.service.as_deref());
-    each_group(session, query.scope, &condition, params, |group| ranking.push(group)).await?;
+    let mut ranking = Ranking::new(query.by, limit(query.limit));
+    groups(session, &query, query.range, |group| ranking.push(group)).await?;
     Ok(ranking.rows(query.range))
+}
+
+async fn groups(
+    session: &Session,
+    query: &TopQuery,
+    range: TimeRange,
+    each: impl FnMut(Ranked),
+) -> Result<(), QueryError> {
+    let service = query.service.as_deref();
+    each_group(session, query.scope, query.spans, service, range, each).await
+}
+
+/// Groups that take more time than before, most first.
+async fn changed(session: &Session, query: &TopQuery) -> Result<Vec<TopRow>, QueryError> {
+    let range = bounded(query.range, session.snapshot(), DataSet::Spans);
+    let (reference, _) = reference_of(query.reference, range);
+    let mut before: BTreeMap<(String, Option<String>), Measure> = BTreeMap::new();
+    groups(session, query, reference, |group| {
+        before.insert((group.service, group.operation), group.measure);
+    })
+    .await?;
+    let scale = range.duration_ns() as f64 / (reference.duration_ns() as f64).max(1.0);
+    let mut ranking = Ranking::new(query.by, limit(query.limit));
+    groups(session, query, range, |mut group| {
+        let key = (group.service, group.operation);
+        let was = before.remove(&key);
+        (group.service, group.operation) = key;
+        let total = was.as_ref().map_or(0.0, |was| was.sketch.sum() as f64);
+        let added_ns = (group.measure.sketch.sum() as f64 - total * scale).round() as i64;
+        group.since = Some(Since { added_ns, reference: was.map(|was| was.stats(reference)) });
+        if added_ns > 0 {
+            ranking.push(group);
+        }
+    })
+    .await?;
+    Ok(ranking.rows(range))
 }

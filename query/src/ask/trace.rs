@@ -11,6 +11,7 @@ use headrope_model::time::NANOS_PER_HOUR;
 use headrope_model::{DataSet, SpanId, TimeRange, TraceId};
 
 use super::in_range;
+use super::repeats::repeats;
 use super::span::{Maps, events, links, object};
 use super::summary::quoted;
 use crate::answer::Time;
@@ -247,6 +248,8 @@ fn present(id: TraceId, chain: &CallChain, shown: &[usize], rows: &mut [Row]) ->
         parts.entry(part.node).or_default().push(part_of);
     }
     let index: HashMap<usize, usize> = shown.iter().enumerate().map(|(i, at)| (*at, i)).collect();
+    let span = |at: usize| rows.get(chain.nodes.get(at)?.source?)?.details.as_deref();
+    let repeats = repeats(chain, span, |at| index.get(&at).map(|i| number(*i)));
     let place = |at: &usize| {
         let node = chain.nodes.get(*at)?;
         let mut span = rows.get_mut(node.source?)?.details.take()?;
@@ -277,6 +280,7 @@ fn present(id: TraceId, chain: &CallChain, shown: &[usize], rows: &mut [Row]) ->
         skewed: chain.skewed as u64,
         services: by_service(chain, &on_path),
         spans,
+        repeats,
         log_count: 0,
     }
 }

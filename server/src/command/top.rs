@@ -23,6 +23,7 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         TopBy::TotalTime => "total_time",
         TopBy::Errors => "errors",
         TopBy::P99 => "p99",
+        TopBy::Change => "change",
     };
     let since: String = args.since.chars().filter(char::is_ascii_alphanumeric).collect();
     let path =
@@ -32,7 +33,9 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => println!("{answer}"),
         Output::Csv => {
-            println!("service,operation,calls,errors,total_time_ns,p50_ns,p95_ns,p99_ns,max_ns");
+            println!(
+                "service,operation,calls,errors,total_time_ns,p50_ns,p95_ns,p99_ns,max_ns,added_ns"
+            );
             for row in &rows {
                 let cells = [
                     "service",
@@ -44,12 +47,13 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
                     "p95_ns",
                     "p99_ns",
                     "max_ns",
+                    "added_ns",
                 ];
                 let line: Vec<_> = cells.iter().map(|c| quote(&text(&row[*c]))).collect();
                 println!("{}", line.join(","));
             }
         }
-        Output::Table => print!("{}", table(&rows, args.scope)),
+        Output::Table => print!("{}", table(&rows, args.scope, args.by == TopBy::Change)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,7 +67,7 @@ fn quote(cell: &str) -> String {
     }
 }
 
-fn table(rows: &[Value], scope: TopScope) -> Table {
+fn table(rows: &[Value], scope: TopScope, changed: bool) -> Table {
     let (first, second) = match scope {
         TopScope::Services => ("service", None),
         TopScope::Operations => ("service", Some("operation")),
@@ -74,6 +78,7 @@ fn table(rows: &[Value], scope: TopScope) -> Table {
     let mut head = vec![first];
     head.extend(second);
     head.extend(["calls", "errors", "total", "p50", "p95", "p99", "slowest", "share"]);
+    head.extend(changed.then_some("added"));
     let mut table = Table::new(head);
     for row in rows {
         let time = |key: &str| duration(row[key].as_i64().unwrap_or_default());
@@ -84,6 +89,7 @@ fn table(rows: &[Value], scope: TopScope) -> Table {
         cells.extend([text(&row["calls"]), text(&row["errors"])]);
         cells.extend(["total_time_ns", "p50_ns", "p95_ns", "p99_ns", "max_ns"].map(time));
         cells.push(format!("{:.1} %", row["share"].as_f64().unwrap_or_default() * 100.0));
+        cells.extend(changed.then(|| time("added_ns")));
         table.push(cells);
     }
     table

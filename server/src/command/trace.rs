@@ -31,7 +31,32 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
         println!("{}", line(span, total));
     }
     println!("\n█ on the critical path  ░ running  ! failed");
+    for repeat in trace["repeats"].as_array().into_iter().flatten() {
+        println!("{}", repeated(&trace, repeat));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Calls that repeat others, in a line.
+fn repeated(trace: &Value, repeat: &Value) -> String {
+    let what = match repeat["kind"].as_str() {
+        Some("loop") => "calls one after the other of",
+        Some("retry") => "further attempts of",
+        _ => "repeated reads:",
+    };
+    let caller = repeat["caller"].as_u64().and_then(|at| usize::try_from(at).ok());
+    let caller = caller.and_then(|at| trace["spans"].get(at));
+    let by = caller.map_or_else(String::new, |span| {
+        format!(" by {} {}", text(&span["service"]), text(&span["name"]))
+    });
+    let time = duration(repeat["time_ns"].as_i64().unwrap_or_default());
+    let share = repeat["share"].as_f64().unwrap_or_default() * 100.0;
+    let line = format!(
+        "{} {what} {}{by}: {time}, {share:.0} % of it",
+        text(&repeat["count"]),
+        text(&repeat["target"])
+    );
+    line.replace(char::is_control, " ")
 }
 
 /// A span: bar, duration, self time, name under its parent.

@@ -106,6 +106,7 @@ fn card(answer: &Value) -> Result<String, std::fmt::Error> {
             writeln!(out, "- {cause}{}", clean(&line[field]))?;
         }
     }
+    out.push_str(&degradable(&answer["degradable"]));
     let trust = &answer["trust"];
     let [before, now] = [0, 1].map(|at| text(&trust["requests"][at]));
     writeln!(
@@ -117,6 +118,23 @@ fn card(answer: &Value) -> Result<String, std::fmt::Error> {
         writeln!(out, "- {}", clean(advice))?;
     }
     Ok(out)
+}
+
+/// What requests can do without; nothing where there is none.
+fn degradable(rows: &Value) -> String {
+    let row = |row: &Value| {
+        let (name, takes) = (text(&row["name"]), duration(row["time_ns"].as_i64().unwrap_or(0)));
+        let (failed, too) = (text(&row["failed"]), text(&row["failed_too"]));
+        let share = percent(&row["share"]);
+        format!("- {name}: {takes} of a request ({share}); {failed} requests met a failure of it, {too} failed")
+            .replace(char::is_control, " ")
+    };
+    let rows: Vec<String> = rows.as_array().into_iter().flatten().map(row).collect();
+    if rows.is_empty() {
+        String::new()
+    } else {
+        format!("\n## Can be degraded\n\n{}\n", rows.join("\n"))
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +153,7 @@ mod tests {
                 "instance": null, "cause": "statement", "share": 0.9, "confidence": 0.8, "added_ns": 5_000_000}],
             "ledger": {"excess_ns": 5_000_000, "reference_ns": 20_000_000, "lines": [{"service": "orders",
                 "operation": "SELECT", "to": "orders-db", "added_ns": -1_000_000, "share": -0.2}]},
+            "degradable": [{"name": "ads", "time_ns": 2_000_000, "share": 0.1, "failed": 20, "failed_too": 1}],
             "evidence": [{"text": "it waits"}], "refuted": [{"cause": "cpu", "because": "it is idle"}],
             "trust": {"requests": [100, 200], "covered": 0.5, "advice": []},
         });
@@ -145,6 +164,8 @@ mod tests {
             "| orders, orders-db, SELECT orders  | statement | 90 % | 80 % | +5.0",
             "| orders SELECT → orders-db | -1.0",
             "- cpu: it is idle",
+            "- ads: 2.0",
+            "(10 %); 20 requests met a failure of it, 1 failed",
             "- 200 requests against 100; signals of 50 % of the services",
         ] {
             assert!(card.contains(part), "{part}\n{card}");

@@ -84,8 +84,8 @@ pub(crate) async fn page(State(ui): State<Ui>, view: View) -> Result<Response, P
     };
     let spans = if view.param("spans") == Some("all") { SpanScope::All } else { SpanScope::Entry };
     let n = view.rows(10, 100);
-    let base =
-        TopQuery { range: view.range, scope, by: RankBy::Calls, spans, service: None, limit: n };
+    let (range, by) = (view.range, RankBy::Calls);
+    let base = TopQuery { range, scope, by, reference: None, spans, service: None, limit: n };
     if let (Some(format), Some(by)) = (Format::of(&view), view.param("by")) {
         return ranking_file(&ui, &view, base, format, by).await;
     }

@@ -43,6 +43,7 @@ fn measure(by: RankBy, row: &TopRow) -> f64 {
         RankBy::TotalTime => row.stats.total_time_ns as f64,
         RankBy::Errors => row.stats.errors as f64,
         RankBy::P99 => row.stats.p99_ns as f64,
+        RankBy::Change => row.since.as_ref().map_or(0.0, |since| since.added_ns as f64),
     }
 }
 
@@ -50,7 +51,7 @@ fn value(by: RankBy, cells: &Cells) -> String {
     match by {
         RankBy::Calls => cells.calls.clone(),
         RankBy::Slowest => cells.max.clone(),
-        RankBy::TotalTime => cells.total.clone(),
+        RankBy::TotalTime | RankBy::Change => cells.total.clone(),
         RankBy::Errors => cells.errors.clone(),
         RankBy::P99 => cells.p99.clone(),
     }
@@ -60,7 +61,7 @@ fn aside(by: RankBy, row: &TopRow, cells: &Cells) -> String {
     match by {
         RankBy::Calls => format!("{} · {} of all", cells.rate, number::percent(row.share)),
         RankBy::Slowest => format!("p99 {} · {} calls", cells.p99, cells.calls),
-        RankBy::TotalTime => {
+        RankBy::TotalTime | RankBy::Change => {
             format!("{} of all · {} calls", number::percent(row.share), cells.calls)
         }
         RankBy::Errors => format!("{} of its {} calls", cells.error_rate, cells.calls),

@@ -112,8 +112,7 @@ async fn groups(
     service: Option<&str>,
 ) -> Result<BTreeMap<String, Vec<Group>>, QueryError> {
     let mut found: BTreeMap<String, Vec<Group>> = BTreeMap::new();
-    let (entry, params) = condition(range, SpanScope::Entry, service);
-    each_group(session, RankScope::Operation, &entry, params, |group| {
+    each_group(session, RankScope::Operation, SpanScope::Entry, service, range, |group| {
         let (calls, sum) = (group.measure.calls, group.measure.sketch.sum() as f64);
         let name = group.operation.unwrap_or_default();
         found.entry(group.service).or_default().push(Group { name, calls, sum });

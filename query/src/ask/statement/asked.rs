@@ -38,9 +38,14 @@ impl Key {
 }
 
 /// Rows by their key; the last column is `value`.
-fn statement(query: &StatementQuery, range: TimeRange, values: &str) -> (String, Params) {
-    let (mut condition, mut params) = condition(range, SpanScope::All, query.service.as_deref());
-    match &query.system {
+fn statement(
+    service: Option<&str>,
+    system: Option<&str>,
+    range: TimeRange,
+    values: &str,
+) -> (String, Params) {
+    let (mut condition, mut params) = condition(range, SpanScope::All, service);
+    match system {
         Some(system) => {
             condition.push_str(" AND db_system_name = $system");
             params.push(("system", text(system)));
@@ -69,13 +74,14 @@ fn keys(columns: &Columns<'_>) -> Result<Vec<Key>, QueryError> {
     Ok((0..columns.0.num_rows()).map(key).collect())
 }
 
-/// Calls of a window.
+/// Calls of a window, also of services that are not asked for: who else asks a database, and how that
+/// went, tells which way a statement is slow.
 pub(super) async fn calls(
     session: &Session,
     query: &StatementQuery,
     range: TimeRange,
 ) -> Result<BTreeMap<Key, Measure>, QueryError> {
-    let (sql, params) = statement(query, range, MEASURES);
+    let (sql, params) = statement(None, query.system.as_deref(), range, MEASURES);
     let mut found: BTreeMap<Key, Measure> = BTreeMap::new();
     for batch in Box::pin(session.rows(&sql, params)).await? {
         let columns = Columns(&batch);
@@ -92,7 +98,8 @@ pub(super) async fn first(
     session: &Session,
     query: &StatementQuery,
 ) -> Result<BTreeMap<Key, i64>, QueryError> {
-    let (sql, params) = statement(query, TimeRange::ALL, "min(start_time) AS first");
+    let (service, system) = (query.service.as_deref(), query.system.as_deref());
+    let (sql, params) = statement(service, system, TimeRange::ALL, "min(start_time) AS first");
     let mut found = BTreeMap::new();
     for batch in Box::pin(session.rows(&sql, params)).await? {
         let columns = Columns(&batch);
@@ -111,11 +118,12 @@ pub(super) async fn returned(
     range: TimeRange,
     calls: u64,
 ) -> Result<BTreeMap<Key, f64>, QueryError> {
+    let (service, system) = (query.service.as_deref(), query.system.as_deref());
     let share = (MOST_CALLS as f64 / calls.max(1) as f64).min(1.0);
     let length = (range.duration_ns() as f64 * share) as i64;
     let end = TimeRange::new(range.to().saturating_sub(length), range.to()).unwrap_or(range);
     let rows = "avg(CAST(attr(attributes, 'db.response.returned_rows') AS DOUBLE)) AS rows";
-    let (sql, params) = statement(query, end, rows);
+    let (sql, params) = statement(service, system, end, rows);
     let mut found = BTreeMap::new();
     for batch in Box::pin(session.rows(&sql, params)).await? {
         let columns = Columns(&batch);

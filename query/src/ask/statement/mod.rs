@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headrope_analysis::ledger::{PartSum, Wait};
-use headrope_analysis::statement::{Calls, Surroundings, added, slow};
+use headrope_analysis::statement::{Calls, Surroundings, TELLING, added, slow};
 use headrope_analysis::verdict::{Owner, Reading};
 use headrope_model::{DataSet, TimeRange};
 
@@ -31,15 +31,22 @@ pub(crate) async fn statements(
 ) -> Result<Statements, QueryError> {
     let window = bounded(query.range, session.snapshot(), DataSet::Spans);
     let (reference, reference_chosen) = reference_of(query.reference, window);
-    let now = asked::calls(session, query, window).await?;
-    let before = asked::calls(session, query, reference).await?;
-    let calls = now.values().map(|measure| measure.calls).sum();
-    let returned = asked::returned(session, query, window, calls).await?;
-    let first = asked::first(session, query).await?;
-    let observed = Box::pin(observe(session, reference, window, Scope::default())).await?;
+    let asked = async {
+        let now = asked::calls(session, query, window).await?;
+        let calls = now.iter().filter(|(key, _)| query.has(key)).map(|(_, m)| m.calls).sum();
+        let returned = asked::returned(session, query, window, calls).await?;
+        Ok::<_, QueryError>((now, returned))
+    };
+    let ((now, returned), before, first, observed) = futures::try_join!(
+        asked,
+        asked::calls(session, query, reference),
+        asked::first(session, query),
+        Box::pin(observe(session, reference, window, Scope::default())),
+    )?;
     let sampled = observed.is.figures.sampled;
     let found = Found { now, before, returned, first, seen: Seen::of(observed) };
-    let mut keys: Vec<(&Key, &Measure)> = found.now.iter().collect();
+    let mut keys: Vec<(&Key, &Measure)> =
+        found.now.iter().filter(|(key, _)| query.has(key)).collect();
     keys.sort_by(|(a_key, a), (b_key, b)| {
         b.sketch.sum().cmp(&a.sketch.sum()).then_with(|| a_key.cmp(b_key))
     });
@@ -53,6 +60,13 @@ pub(crate) async fn statements(
         reference: window_of(reference),
         reference_chosen,
     })
+}
+
+impl StatementQuery {
+    /// Whether a statement is asked for.
+    fn has(&self, key: &Key) -> bool {
+        self.service.as_ref().is_none_or(|service| *service == key.service)
+    }
 }
 
 /// Who asks which database what.
@@ -205,8 +219,6 @@ impl Found {
     }
 
     fn others(&self, key: &Key) -> Others {
-        /// Fewest calls in both windows that say how long they take.
-        const TELLING: u64 = 20;
         let is_same = |other: &Key| {
             other != key
                 && (&other.system, &other.namespace, &other.address)
@@ -215,7 +227,7 @@ impl Found {
         let mut others = Others::default();
         for (other, now) in self.now.iter().filter(|(other, _)| is_same(other)) {
             let Some(before) = self.before.get(other) else { continue };
-            if now.calls.min(before.calls) < TELLING {
+            if (now.calls.min(before.calls) as f64) < TELLING {
                 continue;
             }
             let (was, is) = (calls(before).mean_ns(), calls(now).mean_ns());

@@ -4,6 +4,7 @@ use headrope_model::TimeRange;
 use headrope_testdata::{Incident, Planned, Shop, ShopConfig};
 
 use crate::answer::statement::{StatementQuery, StatementRow, Statements};
+use crate::answer::trace::{RepeatRow, Trace, TraceOrder, TraceQuery};
 use crate::tests::{Placed, empty, seeded, send};
 use crate::{Queries, QueryConfig, SqlRequest};
 
@@ -17,8 +18,9 @@ fn query(range: TimeRange, reference: Option<TimeRange>) -> StatementQuery {
     StatementQuery { range, reference, service: None, system: None, limit: 1000 }
 }
 
-async fn under(incident: Option<Incident>) -> Statements {
-    let (engine, queries, _dir) = empty(QueryConfig::default()).await;
+/// The shop under an incident from the middle of its time on, and that window.
+async fn shop(incident: Option<Incident>) -> (Queries, TimeRange, tempfile::TempDir) {
+    let (engine, queries, dir) = empty(QueryConfig::default()).await;
     let window = TimeRange::new(FROM + LENGTH, FROM + 2 * LENGTH).unwrap();
     let shop = Box::new(Shop::with_config(ShopConfig {
         seed: 11,
@@ -32,7 +34,72 @@ async fn under(incident: Option<Incident>) -> Statements {
         send(&engine, slice).await;
     }
     engine.flush().await.unwrap();
-    queries.statements(&query(window, TimeRange::new(FROM, FROM + LENGTH))).await.unwrap()
+    (queries, window, dir)
+}
+
+async fn under(incident: Option<Incident>) -> Statements {
+    let (queries, window, _dir) = shop(incident).await;
+    let reference = TimeRange::new(FROM, FROM + LENGTH);
+    let all = queries.statements(&query(window, reference)).await.unwrap();
+    // What else asks a database says which way a statement is slow, also when one service is asked for.
+    let service = all.statements.first().map(|row| row.service.clone());
+    let one = StatementQuery { service: service.clone(), ..query(window, reference) };
+    let one = queries.statements(&one).await.unwrap();
+    let ways = |rows: &[StatementRow]| -> Vec<_> {
+        let own = rows.iter().filter(|row| Some(&row.service) == service.as_ref());
+        own.map(|row| (row.statement.clone(), row.slow)).collect()
+    };
+    assert_eq!(ways(&one.statements), ways(&all.statements));
+    assert_eq!(ways(&one.statements).len(), one.statements.len());
+    all
+}
+
+/// The slowest traces of a window.
+async fn slowest(queries: &Queries, range: TimeRange) -> Vec<Trace> {
+    let query = TraceQuery {
+        range,
+        service: None,
+        operation: None,
+        min_duration_ns: None,
+        max_duration_ns: None,
+        errors_only: false,
+        tags: Vec::new(),
+        order: TraceOrder::Slowest,
+        limit: 40,
+        cursor: None,
+    };
+    let mut found = Vec::new();
+    for row in queries.traces(&query).await.unwrap().traces {
+        found.push(queries.trace(row.trace_id.parse().unwrap(), 10_000).await.unwrap());
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_of_statements_is_told_of_its_traces() {
+    let (queries, window, _dir) = shop(Some(Incident::NPlusOne)).await;
+    let before = slowest(&queries, TimeRange::new(FROM, FROM + LENGTH).unwrap()).await;
+    let loops = |traces: &[Trace]| -> Vec<(Trace, RepeatRow)> {
+        let of = |trace: &Trace| {
+            let own = trace.repeats.iter().filter(|repeat| repeat.kind == "loop");
+            own.map(|repeat| (trace.clone(), repeat.clone())).collect::<Vec<_>>()
+        };
+        traces.iter().flat_map(of).collect()
+    };
+    assert!(loops(&before).is_empty(), "{:?}", loops(&before));
+    let found = loops(&slowest(&queries, window).await);
+    assert!(!found.is_empty());
+    for (trace, repeat) in found {
+        assert!(repeat.count >= 5 && repeat.count >= repeat.in_sequence, "{repeat:?}");
+        let caller = &trace.spans[repeat.caller.unwrap() as usize];
+        let calls = repeat.calls.iter().map(|at| &trace.spans[*at as usize]);
+        let names: std::collections::BTreeSet<&str> =
+            calls.clone().map(|span| span.name.as_str()).collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        let time: i64 = calls.map(|span| span.duration_ns).sum();
+        assert!(repeat.time_ns <= time && repeat.time_ns <= caller.duration_ns, "{repeat:?}");
+        assert!((0.0..=1.0).contains(&repeat.share), "{repeat:?}");
+    }
 }
 
 fn slow(found: &Statements) -> Vec<(&StatementRow, &str)> {

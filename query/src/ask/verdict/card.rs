@@ -9,6 +9,7 @@ use headrope_analysis::verdict::{
 };
 use headrope_model::TimeRange;
 
+use super::degrade::degradable;
 use crate::answer::Time;
 use crate::answer::verdict::{
     CulpritRow, Evidence, Harm, LedgerRow, LedgerRows, Refuted, Trust, Verdict, VerdictQuery,
@@ -38,6 +39,7 @@ pub(super) fn card(
         ledger: ledger(&judgement),
         evidence: first.map(|c| evidence(c, &judgement, inputs)).unwrap_or_default(),
         refuted: first.map(|c| refuted(c, inputs)).unwrap_or_default(),
+        degradable: degradable(inputs),
         trust: trust(inputs, figures),
         culprits,
         window: window(query.range),
@@ -150,6 +152,7 @@ fn ledger_row(line: &Line, excess: f64) -> LedgerRow {
         added_ns: nanoseconds(line.excess_ns),
         by_count_ns: nanoseconds(line.by_count_ns),
         share: if excess == 0.0 { 0.0 } else { line.excess_ns / excess },
+        gain_ns: nanoseconds(line.gain_ns),
         z: line.z,
         each_ns: [nanoseconds(line.reference.1), nanoseconds(line.window.1)],
         spans: [line.reference.0, line.window.0],
@@ -227,6 +230,20 @@ fn evidence(culprit: &Culprit, judgement: &Judgement, inputs: &Inputs) -> Vec<Ev
             metric: "share of ways that take longer".to_owned(),
             reference: None,
             window: suspect.coherence,
+        });
+    }
+    if culprit.action == Action::DegradeDependency
+        && let Some(outcomes) = inputs.failing.get(name)
+    {
+        let (failed, all) = (outcomes.both_failed, outcomes.when_callee_fails().of);
+        found.push(Evidence {
+            text: format!(
+                "of {all} requests in which a call of {name} failed, {failed} failed, too: most do without it"
+            ),
+            entity: name.to_string(),
+            metric: "share of requests that fail with it".to_owned(),
+            reference: None,
+            window: failed as f64 / (all as f64).max(1.0),
         });
     }
     let own = |service: &Arc<str>| service == name;

@@ -1,9 +1,10 @@
 //! The verdict: both windows are sampled, machines are asked, [`headrope_analysis::verdict`] judges.
 //!
-//! Reading order: `sample` (requests to a profile), `readings` (series of metrics of both windows), `card` (the answer), `logs`
-//! (what the culprit's logs say).
+//! Reading order: `sample` (requests to a profile), `readings` (series of metrics of both windows), `card` (the answer), `degrade`
+//! (what requests can do without), `logs` (what the culprit's logs say).
 
 mod card;
+mod degrade;
 mod logs;
 mod readings;
 mod sample;
@@ -11,6 +12,7 @@ mod sample;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use headrope_analysis::dependency::Outcomes;
 use headrope_analysis::verdict::{Inputs, Release, judge};
 use headrope_model::{DataSet, TimeRange};
 use tokio_util::task::AbortOnDropHandle;
@@ -35,6 +37,7 @@ pub(crate) async fn verdict(
     let inputs = Inputs {
         releases: releases(&was, &is),
         hosts: hosts(&was, &is, &readings),
+        failing: failing([&was, &is]),
         load: load((&was, reference), (&is, window)),
         readings: readings.found,
         reference: was.profile,
@@ -119,6 +122,15 @@ fn load((was, reference): (&Sample, TimeRange), (is, range): (&Sample, TimeRange
         Some(rate(is, range, after) / rate(was, reference, before.requests).max(1e-9))
     });
     grown.fold(1.0, f64::max)
+}
+
+/// Requests in which a call failed, of both windows.
+fn failing(samples: [&Sample; 2]) -> BTreeMap<Arc<str>, Outcomes> {
+    let mut all: BTreeMap<Arc<str>, Outcomes> = BTreeMap::new();
+    for (peer, outcomes) in samples.into_iter().flat_map(|sample| &sample.failing) {
+        all.entry(Arc::clone(peer)).or_default().merge(outcomes);
+    }
+    all
 }
 
 /// Hosts of each service and store in either window.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use headrope_analysis::Node;
-use headrope_analysis::SpanKind;
+use headrope_analysis::dependency::Outcomes;
 use headrope_analysis::ledger::{Profile, ProfileBuilder};
+use headrope_analysis::{Node, SpanKind, SpanStatus};
 use headrope_model::TimeRange;
 
 use crate::ask::chains::{Chain, Figures, Place, chains};
+use crate::ask::map::serving;
 use crate::engine::Session;
 use crate::error::QueryError;
 
@@ -41,6 +42,8 @@ pub(in crate::ask) struct Sample {
     pub(in crate::ask) profile: Profile,
     /// The same by when requests began.
     pub(in crate::ask) slices: Vec<Profile>,
+    /// Of what is called, requests in which a call of it failed, and whether they failed, too.
+    pub(in crate::ask) failing: BTreeMap<Arc<str>, Outcomes>,
     pub(in crate::ask) places: BTreeSet<Place>,
     pub(in crate::ask) figures: Figures,
 }
@@ -52,11 +55,15 @@ pub(super) async fn sample(
 ) -> Result<Sample, QueryError> {
     let mut slices: Vec<(TimeRange, ProfileBuilder)> = Vec::new();
     let mut stretches: Vec<TimeRange> = Vec::new();
+    let mut failing = BTreeMap::new();
     let each = |stretch: TimeRange, parts: usize, chain: &Chain| {
         if stretches.last() != Some(&stretch) {
             stretches.push(stretch);
             let own = split(stretch, SLICES.div_ceil(parts));
             slices.extend(own.into_iter().map(|slice| (slice, ProfileBuilder::default())));
+        }
+        if chain.request_in(stretch).is_some() {
+            add_failing(&mut failing, chain);
         }
         for (slice, profile) in &mut slices {
             if stretch.contains(slice.from()) {
@@ -71,7 +78,7 @@ pub(super) async fn sample(
         profile.merge(slice);
     }
     let places = met.places.into_iter().collect();
-    Ok(Sample { profile, slices, places, figures: met.figures })
+    Ok(Sample { profile, slices, failing, places, figures: met.figures })
 }
 
 impl Sample {
@@ -94,6 +101,20 @@ fn split(range: TimeRange, parts: usize) -> Vec<TimeRange> {
         false => range.from() + range.duration_ns() / parts * part,
     };
     (0..parts).filter_map(|part| TimeRange::new(at(part), at(part + 1))).collect()
+}
+
+/// Counts, of each service's work in a call chain, what it called that failed: once however often.
+fn add_failing(failing: &mut BTreeMap<Arc<str>, Outcomes>, chain: &Chain) {
+    let nodes = &chain.chain.nodes;
+    let failed = |(at, node): (usize, &Node)| {
+        let peer = (node.status == SpanStatus::Error).then(|| chain.remote(node)).flatten()?;
+        Some((serving(&chain.chain, at), peer.name))
+    };
+    let called: BTreeSet<(usize, Arc<str>)> = nodes.iter().enumerate().filter_map(failed).collect();
+    for (within, peer) in called {
+        let fails = nodes.get(within).is_some_and(|caller| caller.status == SpanStatus::Error);
+        failing.entry(peer).or_default().observe(true, fails);
+    }
 }
 
 /// Adds the requests of a call chain that begin in a slice.
