@@ -1,5 +1,6 @@
 //! A seeded data set in a storage engine of its own, for tests.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headrope_model::TimeRange;
@@ -49,8 +50,15 @@ fn quiet(dir: &TempDir) -> StorageConfig {
         compact_fan_in: 2,
         durability: headrope_storage::Durability::PageCache,
         min_free_bytes: 0,
-        ..StorageConfig::new(dir.path().join("data"))
+        ..StorageConfig::new(from_here(&dir.path().join("data")))
     }
+}
+
+/// A path as seen from the working directory: the one of a default configuration begins there, too.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    up.join(path.strip_prefix("/").unwrap())
 }
 
 /// An empty engine.

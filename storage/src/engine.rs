@@ -60,8 +60,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the directory is in use, damaged or written by a newer version.
-    pub async fn open(config: StorageConfig) -> Result<Arc<Self>, StorageError> {
+    pub async fn open(mut config: StorageConfig) -> Result<Arc<Self>, StorageError> {
         files::create_dir(&config.data_dir)?;
+        // Who reads segments by their addresses needs whole paths.
+        config.data_dir =
+            std::fs::canonicalize(&config.data_dir).map_err(files::io("find", &config.data_dir))?;
         let lock = files::lock(&config.data_dir)?;
         let shared = Arc::new(Self::recover(config).await?);
         background::check_disk(&shared);

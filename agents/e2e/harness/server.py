@@ -58,6 +58,8 @@ class Headrope:
     """A `headrope serve` over a directory, with ports it chose itself."""
 
     def __init__(self, data_dir, logs, settings=None):
+        # As the default configuration has it, from where the server is started.
+        data_dir = os.path.relpath(data_dir)
         self._child = Child(
             "headrope",
             [find_binary(), "serve", "--data-dir", data_dir,

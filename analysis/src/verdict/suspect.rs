@@ -175,8 +175,8 @@ impl Found {
                 Wait::Way(service) => (Node::Service(service.clone()), false),
                 Wait::Remote(peer) => (Node::Peer(peer.name.clone()), peer.is_store),
             };
+            found.at(&callee).is_store |= is_store;
             if is_store {
-                found.at(&callee).is_store = true;
                 found.count_slower(&callee, line);
             }
             let more = harm_of_calls(line, ledger);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use headrope_model::{DataSet, TimeRange};
 
-use super::condition;
 use super::measure::Measure;
 use super::service::steps;
 use super::top::{Ranked, Ranking, each_group};

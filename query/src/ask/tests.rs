@@ -96,9 +96,11 @@ async fn rankings(data: &Seeded) {
 
 /// A ranking by change has what takes longer than in the reference, by how much longer.
 async fn changes(data: &Seeded) {
-    let middle = data.range.from() + data.range.duration_ns() * 2 / 3;
-    let before = headrope_model::TimeRange::new(data.range.from(), middle).unwrap();
-    let now = headrope_model::TimeRange::new(middle, data.range.to()).unwrap();
+    let times: Vec<i64> = spans(data).iter().map(|(_, span)| span.start_ns.cast_signed()).collect();
+    let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
+    let middle = first + (last - first) / 2;
+    let before = headrope_model::TimeRange::new(first, middle).unwrap();
+    let now = headrope_model::TimeRange::new(middle, last + 1).unwrap();
     let of = |range, by, reference| TopQuery {
         range,
         reference,

@@ -11,7 +11,7 @@ use super::{bounded, condition, limit, reference_of};
 use crate::answer::service::{RankScope, Since, TopQuery, TopRow};
 use crate::answer::{RankBy, SpanScope};
 use crate::column::Columns;
-use crate::engine::{Params, Session, internal};
+use crate::engine::{Session, internal};
 use crate::error::QueryError;
 
 /// What is asked of a database, as the roll-up of statements tells it.

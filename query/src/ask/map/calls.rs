@@ -111,7 +111,7 @@ fn incoming(chain: &Chain, at: usize, node: &Node) -> Option<Call> {
 
 /// The span of the same service that the request came in by: the outermost one above a span without another service's
 /// between.
-pub(super) fn serving(chain: &CallChain, at: usize) -> usize {
+pub(in crate::ask) fn serving(chain: &CallChain, at: usize) -> usize {
     let mut at = at;
     while let Some(node) = chain.nodes.get(at) {
         let Some(parent_at) = node.parent else { break };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use headrope_analysis::dependency::graph::cycles;
 use headrope_model::TimeRange;
 
-pub(super) use self::calls::serving;
+pub(in crate::ask) use self::calls::serving;
 use self::gather::{Gathered, Node, Sums};
 use super::chains::{Chain, chains};
 use super::condition;

@@ -54,8 +54,8 @@ async fn under(incident: Option<Incident>) -> Statements {
     all
 }
 
-/// The slowest traces of a window.
-async fn slowest(queries: &Queries, range: TimeRange) -> Vec<Trace> {
+/// The newest traces of a window.
+async fn newest(queries: &Queries, range: TimeRange) -> Vec<Trace> {
     let query = TraceQuery {
         range,
         service: None,
@@ -64,12 +64,12 @@ async fn slowest(queries: &Queries, range: TimeRange) -> Vec<Trace> {
         max_duration_ns: None,
         errors_only: false,
         tags: Vec::new(),
-        order: TraceOrder::Slowest,
-        limit: 40,
+        order: TraceOrder::Newest,
+        limit: 100,
         cursor: None,
     };
     let mut found = Vec::new();
-    for row in queries.traces(&query).await.unwrap().traces {
+    for row in queries.search_traces(&query).await.unwrap().traces {
         found.push(queries.trace(row.trace_id.parse().unwrap(), 10_000).await.unwrap());
     }
     found
@@ -78,7 +78,7 @@ async fn slowest(queries: &Queries, range: TimeRange) -> Vec<Trace> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_of_statements_is_told_of_its_traces() {
     let (queries, window, _dir) = shop(Some(Incident::NPlusOne)).await;
-    let before = slowest(&queries, TimeRange::new(FROM, FROM + LENGTH).unwrap()).await;
+    let before = newest(&queries, TimeRange::new(FROM, FROM + LENGTH).unwrap()).await;
     let loops = |traces: &[Trace]| -> Vec<(Trace, RepeatRow)> {
         let of = |trace: &Trace| {
             let own = trace.repeats.iter().filter(|repeat| repeat.kind == "loop");
@@ -87,7 +87,7 @@ async fn a_loop_of_statements_is_told_of_its_traces() {
         traces.iter().flat_map(of).collect()
     };
     assert!(loops(&before).is_empty(), "{:?}", loops(&before));
-    let found = loops(&slowest(&queries, window).await);
+    let found = loops(&newest(&queries, window).await);
     assert!(!found.is_empty());
     for (trace, repeat) in found {
         assert!(repeat.count >= 5 && repeat.count >= repeat.in_sequence, "{repeat:?}");
