@@ -151,7 +151,8 @@ impl PageIndex {
         else {
             return Ok(None);
         };
-        let [Some(_), Some(_)] = ranges(chunk) else { return Ok(None) };
+        // Bounds may be missing alone.
+        let [_, Some(_)] = ranges(chunk) else { return Ok(None) };
         let rows = about.num_rows();
         let one = RowGroupMetaData::builder(Arc::clone(&self.alone))
             .set_num_rows(rows)
@@ -180,7 +181,8 @@ mod tests {
     use headrope_model::DataSet;
     use parquet::arrow::ArrowWriter;
     use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
-    use parquet::file::properties::WriterProperties;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+    use parquet::schema::types::ColumnPath;
     use proptest::prelude::*;
 
     use crate::segment::Positioned;
@@ -193,11 +195,14 @@ mod tests {
             rows in prop::collection::vec((any::<i64>(), prop::option::of(".{0,80}")), 1..300),
             page in 1_usize..60,
             group in 20_usize..200,
+            bounds: bool,
         ) {
             let numbers: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.0)).collect::<Int64Array>());
             let words: ArrayRef = Arc::new(rows.iter().map(|r| r.1.as_deref()).collect::<StringArray>());
             let batch = RecordBatch::try_from_iter([("numbers", numbers), ("words", words)]).unwrap();
+            let words = if bounds { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
             let properties = WriterProperties::builder()
+                .set_column_statistics_enabled(ColumnPath::from("words"), words)
                 .set_data_page_row_count_limit(page)
                 .set_write_batch_size(page)
                 .set_max_row_group_row_count(Some(group))
