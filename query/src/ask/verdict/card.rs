@@ -9,7 +9,7 @@ use headrope_analysis::verdict::{
 };
 use headrope_model::TimeRange;
 
-use super::degrade::degradable;
+use super::degrade::{degradable, survived};
 use crate::answer::Time;
 use crate::answer::verdict::{
     CulpritRow, Evidence, Harm, LedgerRow, LedgerRows, Refuted, Trust, Verdict, VerdictQuery,
@@ -232,20 +232,7 @@ fn evidence(culprit: &Culprit, judgement: &Judgement, inputs: &Inputs) -> Vec<Ev
             window: suspect.coherence,
         });
     }
-    if culprit.action == Action::DegradeDependency
-        && let Some(outcomes) = inputs.failing.get(name)
-    {
-        let (failed, all) = (outcomes.both_failed, outcomes.when_callee_fails().of);
-        found.push(Evidence {
-            text: format!(
-                "of {all} requests in which a call of {name} failed, {failed} failed, too: most do without it"
-            ),
-            entity: name.to_string(),
-            metric: "share of requests that fail with it".to_owned(),
-            reference: None,
-            window: failed as f64 / (all as f64).max(1.0),
-        });
-    }
+    found.extend(survived(culprit, inputs));
     let own = |service: &Arc<str>| service == name;
     for change in judgement.shapes.iter().filter(|change| own(&change.parent.service)).take(3) {
         found.push(Evidence {

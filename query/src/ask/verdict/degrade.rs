@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use headrope_analysis::dependency::Strength;
 use headrope_analysis::ledger::{Part, Wait};
-use headrope_analysis::verdict::Inputs;
+use headrope_analysis::verdict::{Action, Culprit, Inputs, Node};
 
-use crate::answer::verdict::DegradeRow;
+use crate::answer::verdict::{DegradeRow, Evidence};
 
 /// Dependencies listed at most.
 const MOST: usize = 20;
@@ -46,6 +46,22 @@ pub(super) fn degradable(inputs: &Inputs) -> Vec<DegradeRow> {
     rows.sort_by(|a, b| b.time_ns.cmp(&a.time_ns).then_with(|| a.name.cmp(&b.name)));
     rows.truncate(MOST);
     rows
+}
+
+/// Of a culprit that is to be degraded, that requests survive its failures.
+pub(super) fn survived(culprit: &Culprit, inputs: &Inputs) -> Option<Evidence> {
+    let (Node::Service(name) | Node::Peer(name)) = &culprit.suspect.node;
+    let outcomes = inputs.failing.get(name)?;
+    let (failed, all) = (outcomes.both_failed, outcomes.when_callee_fails().of);
+    (culprit.action == Action::DegradeDependency).then(|| Evidence {
+        text: format!(
+            "of {all} requests in which a call of {name} failed, {failed} failed, too: most do without it"
+        ),
+        entity: name.to_string(),
+        metric: "share of requests that fail with it".to_owned(),
+        reference: None,
+        window: failed as f64 / (all as f64).max(1.0),
+    })
 }
 
 #[cfg(test)]
