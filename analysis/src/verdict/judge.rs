@@ -32,7 +32,7 @@ pub struct Inputs {
     pub releases: Vec<Release>,
     /// Hosts that instances of a service run on; of a store, its own.
     pub hosts: BTreeMap<Arc<str>, Vec<Arc<str>>>,
-    /// Of what is called without sending spans, requests in which a call of it failed, and whether they failed, too.
+    /// Of what is called, requests in which every call of it failed, and whether they failed, too.
     pub failing: BTreeMap<Arc<str>, Outcomes>,
     /// Requests a second in the window over those in the reference, of the entry with most more; 1 if unknown.
     pub load: f64,

@@ -67,7 +67,7 @@ pub struct Verdict {
 pub struct DegradeRow {
     /// The service, store or outside service.
     pub name: String,
-    /// Callers' requests in which a call of it failed, both windows.
+    /// Callers' requests in which every call of it failed, both windows.
     pub failed: u64,
     /// Of these, those that failed, too.
     pub failed_too: u64,

@@ -126,7 +126,7 @@ fn degradable(rows: &Value) -> String {
         let (name, takes) = (text(&row["name"]), duration(row["time_ns"].as_i64().unwrap_or(0)));
         let (failed, too) = (text(&row["failed"]), text(&row["failed_too"]));
         let share = percent(&row["share"]);
-        format!("- {name}: {takes} of a request ({share}); {failed} requests met a failure of it, {too} failed")
+        format!("- {name}: {takes} of a request ({share}); {failed} requests called it in vain, {too} failed")
             .replace(char::is_control, " ")
     };
     let rows: Vec<String> = rows.as_array().into_iter().flatten().map(row).collect();
@@ -165,7 +165,7 @@ mod tests {
             "| orders SELECT → orders-db | -1.0",
             "- cpu: it is idle",
             "- ads: 2.0",
-            "(10 %); 20 requests met a failure of it, 1 failed",
+            "(10 %); 20 requests called it in vain, 1 failed",
             "- 200 requests against 100; signals of 50 % of the services",
         ] {
             assert!(card.contains(part), "{part}\n{card}");

@@ -55,7 +55,7 @@ pub(super) fn survived(culprit: &Culprit, inputs: &Inputs) -> Option<Evidence> {
     let (failed, all) = (outcomes.both_failed, outcomes.when_callee_fails().of);
     (culprit.action == Action::DegradeDependency).then(|| Evidence {
         text: format!(
-            "of {all} requests in which a call of {name} failed, {failed} failed, too: most do without it"
+            "of {all} requests that called {name} in vain {failed} failed: most do without it"
         ),
         entity: name.to_string(),
         metric: "share of requests that fail with it".to_owned(),

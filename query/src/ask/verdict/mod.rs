@@ -124,7 +124,7 @@ fn load((was, reference): (&Sample, TimeRange), (is, range): (&Sample, TimeRange
     grown.fold(1.0, f64::max)
 }
 
-/// Requests in which a call failed, of both windows.
+/// Requests that called something in vain, of both windows.
 fn failing(samples: [&Sample; 2]) -> BTreeMap<Arc<str>, Outcomes> {
     let mut all: BTreeMap<Arc<str>, Outcomes> = BTreeMap::new();
     for (peer, outcomes) in samples.into_iter().flat_map(|sample| &sample.failing) {

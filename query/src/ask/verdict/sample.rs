@@ -42,7 +42,7 @@ pub(in crate::ask) struct Sample {
     pub(in crate::ask) profile: Profile,
     /// The same by when requests began.
     pub(in crate::ask) slices: Vec<Profile>,
-    /// Of what is called, requests in which a call of it failed, and whether they failed, too.
+    /// Of what is called, requests in which every call of it failed, and whether they failed, too.
     pub(in crate::ask) failing: BTreeMap<Arc<str>, Outcomes>,
     pub(in crate::ask) places: BTreeSet<Place>,
     pub(in crate::ask) figures: Figures,
@@ -103,15 +103,21 @@ fn split(range: TimeRange, parts: usize) -> Vec<TimeRange> {
     (0..parts).filter_map(|part| TimeRange::new(at(part), at(part + 1))).collect()
 }
 
-/// Counts, of each service's work in a call chain, what it called that failed: once however often.
+/// Counts, of each service's work in a call chain, what it called in vain: once however often. Where another attempt was
+/// answered it did not do without.
 fn add_failing(failing: &mut BTreeMap<Arc<str>, Outcomes>, chain: &Chain) {
     let nodes = &chain.chain.nodes;
-    let failed = |(at, node): (usize, &Node)| {
-        let peer = (node.status == SpanStatus::Error).then(|| chain.remote(node)).flatten()?;
-        Some((serving(&chain.chain, at), peer.name))
-    };
-    let called: BTreeSet<(usize, Arc<str>)> = nodes.iter().enumerate().filter_map(failed).collect();
-    for (within, peer) in called {
+    let failed = |node: &Node| node.status == SpanStatus::Error;
+    let is_call = |node: &Node| matches!(node.kind, SpanKind::Client | SpanKind::Producer);
+    if !nodes.iter().any(|node| failed(node) && is_call(node)) {
+        return;
+    }
+    let mut answered: BTreeMap<(usize, Arc<str>), bool> = BTreeMap::new();
+    for (at, node) in nodes.iter().enumerate() {
+        let Some(peer) = chain.remote(node) else { continue };
+        *answered.entry((serving(&chain.chain, at), peer.name)).or_default() |= !failed(node);
+    }
+    for ((within, peer), _) in answered.into_iter().filter(|(_, answered)| !answered) {
         let fails = nodes.get(within).is_some_and(|caller| caller.status == SpanStatus::Error);
         failing.entry(peer).or_default().observe(true, fails);
     }
