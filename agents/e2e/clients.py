@@ -180,6 +180,7 @@ def _check_run(report, server, run, label):
         ("process and runtime metrics", _process_metrics),
         ("resources", _resources),
         ("service list", _service_list),
+        ("attribute names", _attribute_names),
         ("trace search", _trace_search),
     ]:
         report.check(f"{label}: {name}", lambda check=check: check(server, run))
@@ -347,6 +348,21 @@ def _service_list(server, run):
     missing = set(SERVICES) - set(calls)
     assert not missing, f"services not listed: {missing}"
     assert all(calls[s] >= len(PURCHASES) for s in SERVICES), calls
+
+
+def _attribute_names(server, run):
+    answer = server.get("/api/v1/attributes", signal="spans", limit=1000, **run.window())
+    assert answer["complete"] and answer["left_off"] == 0, answer
+    named = {(a["level"], a["key"]): a for a in answer["attributes"]}
+    for key, value_type in [(("record", "http.response.status_code"), "int"), (("record", "db.query.text"), "string"),
+                            (("resource", "telemetry.sdk.language"), "string"), (("resource", "process.pid"), "int")]:
+        assert value_type in named[key]["types"], f"{key}: {named.get(key)}"
+        rows = server.sql(f"""SELECT sum(value_count) AS n FROM attribute_keys WHERE signal = 'spans'
+            AND level = '{key[0]}' AND key = '{key[1]}'""")
+        assert rows[0]["n"] >= named[key]["values"] > 0, f"{key}: {rows}, {named[key]}"
+    counted = server.sql("SELECT count(attr(attributes, 'db.query.text')) AS n FROM spans")[0]["n"]
+    named = server.sql("SELECT sum(value_count) AS n FROM attribute_keys WHERE key = 'db.query.text' AND signal = 'spans'")
+    equal(named[0]["n"], counted, "values of db.query.text")
 
 
 def _trace_search(server, run):

@@ -11,6 +11,86 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 
+/// The type of an attribute value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ValueType {
+    /// Text.
+    String,
+    /// 64-bit integer.
+    Int,
+    /// 64-bit floating point.
+    Double,
+    /// Boolean.
+    Bool,
+    /// Bytes.
+    Bytes,
+    /// List of values.
+    Array,
+    /// List of keys with values.
+    Map,
+    /// No value.
+    Null,
+}
+
+impl ValueType {
+    /// Every type, in the order of [`Self::slot`].
+    pub const ALL: [Self; 8] = [
+        Self::String,
+        Self::Int,
+        Self::Double,
+        Self::Bool,
+        Self::Bytes,
+        Self::Array,
+        Self::Map,
+        Self::Null,
+    ];
+
+    /// The type of a value in canonical JSON.
+    #[must_use]
+    pub fn of(canonical: &str) -> Self {
+        match canonical.as_bytes().first() {
+            Some(b'"') => Self::String,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'[') => Self::Array,
+            Some(b'{') if canonical.starts_with("{\"$bytes\"") => Self::Bytes,
+            Some(b'{') if canonical.starts_with("{\"$double\"") => Self::Double,
+            Some(b'{') => Self::Map,
+            Some(b'-' | b'0'..=b'9') => match canonical.bytes().any(|b| matches!(b, b'.' | b'e')) {
+                true => Self::Double,
+                false => Self::Int,
+            },
+            _ => Self::Null,
+        }
+    }
+
+    /// Place in [`Self::ALL`].
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self as usize
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "bool",
+            Self::Bytes => "bytes",
+            Self::Array => "array",
+            Self::Map => "map",
+            Self::Null => "null",
+        }
+    }
+
+    /// The type of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.name() == name)
+    }
+}
+
 const fn escapes(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
@@ -162,6 +242,32 @@ mod tests {
                 prop_assert_eq!(out.parse::<f64>().unwrap().to_bits(), value.to_bits());
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn types_are_told(int in any::<i64>(), double in any::<f64>(), text in any::<String>(), bytes in any::<Vec<u8>>()) {
+            let written = |push: &dyn Fn(&mut String)| {
+                let mut out = String::new();
+                push(&mut out);
+                ValueType::of(&out)
+            };
+            prop_assert_eq!(written(&|out| push_i64(int, out)), ValueType::Int);
+            prop_assert_eq!(written(&|out| push_f64(double, out)), ValueType::Double);
+            prop_assert_eq!(written(&|out| push_str(&text, out)), ValueType::String);
+            prop_assert_eq!(written(&|out| push_bytes(&bytes, out)), ValueType::Bytes);
+            prop_assert_eq!(written(&|out| push_bool(int > 0, out)), ValueType::Bool);
+        }
+    }
+
+    #[test]
+    fn types_have_names() {
+        for value_type in ValueType::ALL {
+            assert_eq!(ValueType::ALL[value_type.slot()], value_type);
+            assert_eq!(ValueType::from_name(value_type.name()), Some(value_type));
+        }
+        let of = ["[1,2]", "{\"a\":1}", "null"].map(ValueType::of);
+        assert_eq!(of, [ValueType::Array, ValueType::Map, ValueType::Null]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use headrope_storage::Engine;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::answer::anomaly::Anomalies;
+use crate::answer::attribute::{AttributeQuery, Attributes};
 use crate::answer::capacity::{Capacity, CapacityQuery, WhatIf, WhatIfQuery};
 use crate::answer::change::{ChangeQuery, ChangeRow, Changes, NewChange};
 use crate::answer::coverage::Coverage;
@@ -17,7 +18,7 @@ use crate::answer::log::{LogPage, LogQuery, LogVolume};
 use crate::answer::map::Map;
 use crate::answer::pattern::{ErrorGroups, ErrorQuery, LogPatterns, PatternQuery};
 use crate::answer::service::{
-    DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, TopQuery, TopRow,
+    DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, Top, TopQuery,
 };
 use crate::answer::statement::{StatementQuery, Statements};
 use crate::answer::trace::{Trace, TracePage, TraceQuery};
@@ -132,6 +133,15 @@ impl Queries {
         self.ask(move |s| async move { ask::overview::overview(&s, range).await }).await
     }
 
+    /// Which attributes records have.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn attributes(&self, query: &AttributeQuery) -> Answer<Attributes> {
+        let query = query.clone();
+        self.ask(move |s| async move { ask::attribute::attributes(&s, &query).await }).await
+    }
+
     /// The service inventory, by name.
     ///
     /// # Errors
@@ -189,7 +199,7 @@ impl Queries {
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn top(&self, query: &TopQuery) -> Answer<Vec<TopRow>> {
+    pub async fn top(&self, query: &TopQuery) -> Answer<Top> {
         let query = query.clone();
         self.ask(move |s| async move { ask::top::top(&s, &query).await }).await
     }

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use headrope_model::TimeRange;
 use headrope_storage::{Engine, Export, StorageConfig, Submission};
-use headrope_testdata::{Oracle, Shop, ShopConfig, Slice};
+use headrope_testdata::{Incident, Oracle, Planned, Shop, ShopConfig, Slice};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use tempfile::TempDir;
 
@@ -106,6 +110,58 @@ async fn seeded_shop(placed: Placed, config: QueryConfig, traces_per_second: f64
     // Spans of the last requests may start after the range they began in.
     let range = TimeRange::new(FROM - 60_000_000_000, range.to() + 600_000_000_000).unwrap();
     Seeded { engine, queries, oracle, range, _dir: dir }
+}
+
+/// The shop under an incident from the middle of its time on, in segments.
+pub(crate) struct Incidental {
+    pub(crate) queries: Queries,
+    /// Without the incident.
+    pub(crate) reference: TimeRange,
+    /// With it.
+    pub(crate) window: TimeRange,
+    _dir: TempDir,
+}
+
+pub(crate) async fn shop_under(incident: Option<Incident>) -> Incidental {
+    const SECOND: i64 = 1_000_000_000;
+    const LENGTH: i64 = 240 * SECOND;
+    let (engine, queries, dir) = empty(QueryConfig::default()).await;
+    let reference = TimeRange::new(FROM, FROM + LENGTH).unwrap();
+    let window = TimeRange::new(reference.to(), reference.to() + LENGTH).unwrap();
+    let shop = Box::new(Shop::with_config(ShopConfig {
+        seed: 11,
+        traces_per_second: 12.0,
+        start_ns: FROM - 3600 * SECOND,
+        incidents: incident.map(|kind| Planned::new(kind, window)).into_iter().collect(),
+        ..ShopConfig::default()
+    }));
+    let all = TimeRange::new(FROM - 60 * SECOND, window.to() + 60 * SECOND).unwrap();
+    for slice in shop.slices(all, 60) {
+        send(&engine, slice).await;
+    }
+    engine.flush().await.unwrap();
+    Incidental { queries, reference, window, _dir: dir }
+}
+
+/// A text attribute.
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+/// A resource with text attributes.
+pub(crate) fn resource(pairs: &[(&str, &str)]) -> Option<Resource> {
+    let attributes = pairs.iter().map(|(key, value)| text(key, value)).collect();
+    Some(Resource { attributes, ..Resource::default() })
+}
+
+/// Appends spans of a resource.
+pub(crate) async fn traces(engine: &Engine, resource: Option<Resource>, spans: Vec<Span>) {
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let of_resource = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
+    let request = ExportTraceServiceRequest { resource_spans: vec![of_resource] };
+    let payload = request.encode_to_vec();
+    append(engine, Export::Traces(request), payload).await;
 }
 
 /// Appends a slice.

@@ -5,7 +5,7 @@ use headrope_model::{TimeRange, TraceId};
 use headrope_query::answer::latency::{Latency, LatencyQuery};
 use headrope_query::answer::log::{LogPage, LogQuery, LogVolume};
 use headrope_query::answer::service::{
-    DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, TopQuery, TopRow,
+    DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, Top, TopQuery,
 };
 use headrope_query::answer::trace::{Trace, TracePage, TraceQuery};
 use headrope_query::{Queries, QueryError};
@@ -28,7 +28,7 @@ pub trait Answers: Send + Sync + 'static {
     /// See [`Queries::resources`].
     async fn resources(&self, service: &str, range: TimeRange) -> Answer<Vec<MetricSeries>>;
     /// See [`Queries::top`].
-    async fn top(&self, query: &TopQuery) -> Answer<Vec<TopRow>>;
+    async fn top(&self, query: &TopQuery) -> Answer<Top>;
     /// See [`Queries::series`].
     async fn series(&self, service: Option<&str>, range: TimeRange) -> Answer<Series>;
     /// See [`Queries::latency`].
@@ -65,7 +65,7 @@ impl Answers for Queries {
         Self::resources(self, service, range).await
     }
 
-    async fn top(&self, query: &TopQuery) -> Answer<Vec<TopRow>> {
+    async fn top(&self, query: &TopQuery) -> Answer<Top> {
         Self::top(self, query).await
     }
 

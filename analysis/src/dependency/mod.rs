@@ -94,6 +94,12 @@ impl Outcomes {
         self.callee_failed
     }
 
+    /// Whether callers mostly get by when the callee fails.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        self.strength().strength == Strength::Weak
+    }
+
     /// The label with what it rests on.
     ///
     /// - *strong*: P(caller fails | callee fails) is above [`STRONG_ABOVE`] with its whole interval,

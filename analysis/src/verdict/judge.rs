@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cause::{Action, Cause, cause};
 use super::reading::{Owner, Reading, Release};
 use super::suspect::{Node, SURE, Suspect, suspects};
-use crate::dependency::{Outcomes, Strength};
+use crate::dependency::Outcomes;
 use crate::ledger::{Ledger, Profile, ShapeChange, Wait, ledger, shapes};
 
 /// Harm from which on a suspect is blamed: requests took a tenth longer beyond chance, or one in fifty more fails.
@@ -151,7 +151,7 @@ fn culprit(suspect: Suspect, inputs: &Inputs, all: f64) -> Culprit {
 fn is_weak(node: &Node, inputs: &Inputs) -> bool {
     let (Node::Service(name) | Node::Peer(name)) = node;
     let failing = inputs.failing.get(name);
-    failing.is_some_and(|outcomes| outcomes.strength().strength == Strength::Weak)
+    failing.is_some_and(Outcomes::is_weak)
 }
 
 /// The one instance that all readings that prove a cause are of.

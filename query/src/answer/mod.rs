@@ -2,6 +2,7 @@
 //! nanoseconds; durations are whole nanoseconds; a share or a rate is a double.
 
 pub mod anomaly;
+pub mod attribute;
 pub mod capacity;
 pub mod change;
 pub mod coverage;

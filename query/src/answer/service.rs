@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::verdict::Window;
 use super::{RankBy, SpanScope, Stats, Time};
 
 /// What a ranking ranks.
@@ -39,6 +40,25 @@ pub struct TopQuery {
     pub service: Option<String>,
     /// Rows, 1 to 1000.
     pub limit: usize,
+}
+
+/// A ranking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Top {
+    /// The first of it.
+    pub rows: Vec<TopRow>,
+    /// What a ranking by change compares with.
+    #[serde(flatten)]
+    pub compared: Option<Compared>,
+}
+
+/// What a window was compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    /// Range in time.
+    pub reference: Window,
+    /// `asked`, or `before`: the time just before the window.
+    pub reference_chosen: &'static str,
 }
 
 /// One row of a ranking.

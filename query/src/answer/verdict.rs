@@ -27,6 +27,12 @@ pub struct Window {
     pub to: Time,
 }
 
+impl From<TimeRange> for Window {
+    fn from(range: TimeRange) -> Self {
+        Self { from: Time(range.from()), to: Time(range.to()) }
+    }
+}
+
 /// The verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {

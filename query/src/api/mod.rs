@@ -1,11 +1,12 @@
 //! REST under `/api/v1`, documented by `openapi.json` beside this file.
 //!
 //! Reading order: `router` (the routes), `args` (parameters of a request), `problem` (errors),
-//! `services`, `map`, `traces`, `logs`, `patterns`, `differences`, `changes`, `anomalies`, `verdict`, `capacity`, `sql` (the
+//! `services`, `attributes`, `map`, `traces`, `logs`, `patterns`, `differences`, `changes`, `anomalies`, `verdict`, `capacity`, `sql` (the
 //! handlers).
 
 mod anomalies;
 mod args;
+mod attributes;
 mod capacity;
 mod changes;
 mod differences;
@@ -50,7 +51,7 @@ impl Default for ApiConfig {
 }
 
 /// Every route with its methods, as the OpenAPI description names them.
-pub const ROUTES: [(&str, &str); 30] = [
+pub const ROUTES: [(&str, &str); 31] = [
     ("get", "/api/openapi.json"),
     ("post", "/api/v1/sql"),
     ("get", "/api/v1/overview"),
@@ -61,6 +62,7 @@ pub const ROUTES: [(&str, &str); 30] = [
     ("get", "/api/v1/services/{name}/latency"),
     ("get", "/api/v1/services/{name}/resources"),
     ("get", "/api/v1/services/{name}/series"),
+    ("get", "/api/v1/attributes"),
     ("get", "/api/v1/coverage"),
     ("get", "/api/v1/map"),
     ("get", "/api/v1/operations"),
@@ -97,6 +99,7 @@ pub fn router(queries: Queries, config: ApiConfig) -> Router {
         .route("/api/v1/services/{name}/latency", get(services::latency))
         .route("/api/v1/services/{name}/resources", get(services::resources))
         .route("/api/v1/services/{name}/series", get(services::series))
+        .route("/api/v1/attributes", get(attributes::attributes))
         .route("/api/v1/coverage", get(map::coverage))
         .route("/api/v1/map", get(map::map))
         .route("/api/v1/operations", get(services::operations))

@@ -9,12 +9,10 @@ use super::problem::Problem;
 use crate::Queries;
 use crate::answer::latency::{Latency, LatencyQuery};
 use crate::answer::service::{
-    DependencyRow, MetricSeries, OperationRow, Overview, RankScope, Series, ServiceRow, TopQuery,
-    TopRow,
+    DependencyRow, MetricSeries, OperationRow, Overview, RankScope, Series, ServiceRow, Top,
+    TopQuery, TopRow,
 };
-use crate::answer::verdict::Window;
-use crate::answer::{RankBy, SpanScope, Time};
-use crate::ask::reference_of;
+use crate::answer::{RankBy, SpanScope};
 
 /// Words of the `spans` parameter.
 const SPANS: &str = "entry, all";
@@ -46,17 +44,13 @@ pub(super) struct Resources {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Top {
+pub(super) struct Ranking {
     scope: RankScope,
     by: RankBy,
     spans: SpanScope,
-    /// What a ranking by change compares with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<Window>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference_chosen: Option<&'static str>,
     relative_error: f64,
-    rows: Vec<TopRow>,
+    #[serde(flatten)]
+    top: Top,
 }
 
 pub(super) async fn overview(
@@ -156,13 +150,13 @@ pub(super) async fn operations(
         range: args.range()?,
     };
     args.end()?;
-    Ok(Json(Operations { operations: queries.top(&query).await? }))
+    Ok(Json(Operations { operations: queries.top(&query).await?.rows }))
 }
 
 pub(super) async fn topn(
     State(queries): State<Queries>,
     mut args: Args,
-) -> Result<Json<Top>, Problem> {
+) -> Result<Json<Ranking>, Problem> {
     let query = TopQuery {
         scope: args.word("scope", "service, operation, statement, host, peer")?,
         by: args.word("by", "calls, slowest, total_time, errors, p99, change")?,
@@ -177,11 +171,7 @@ pub(super) async fn topn(
     if query.reference.is_some() && by != RankBy::Change {
         return Err(Problem::invalid("only a ranking by=change has a reference"));
     }
-    let (reference, chosen) = reference_of(query.reference, query.range);
-    let compared = (by == RankBy::Change)
-        .then(|| (Window { from: Time(reference.from()), to: Time(reference.to()) }, chosen));
-    let rows = queries.top(&query).await?;
+    let top = queries.top(&query).await?;
     let relative_error = headrope_analysis::sketch::RELATIVE_ERROR;
-    let (reference, reference_chosen) = compared.unzip();
-    Ok(Json(Top { scope, by, spans, reference, reference_chosen, relative_error, rows }))
+    Ok(Json(Ranking { scope, by, spans, relative_error, top }))
 }

@@ -159,7 +159,7 @@ fn comparisons(service: &str, range: &str) -> Vec<(&'static str, String)> {
 }
 
 /// Questions of a service and a range.
-fn of_range(service: &str, range: &str) -> [(&'static str, String); 8] {
+fn of_range(service: &str, range: &str) -> [(&'static str, String); 9] {
     let (capacity, what_if) = ("/api/v1/capacity", "/api/v1/capacity/what-if");
     [
         (capacity, format!("{capacity}?{range}")),
@@ -167,6 +167,7 @@ fn of_range(service: &str, range: &str) -> [(&'static str, String); 8] {
         (what_if, format!("{what_if}?factor=2&{range}")),
         ("/api/v1/map", format!("/api/v1/map?{range}")),
         ("/api/v1/coverage", format!("/api/v1/coverage?{range}")),
+        ("/api/v1/attributes", format!("/api/v1/attributes?signal=logs&limit=3&{range}")),
         ("/api/v1/operations", format!("/api/v1/operations?spans=all&{range}")),
         ("/api/v1/logs", format!("/api/v1/logs?severity=info&{range}")),
         ("/api/v1/logs/volume", format!("/api/v1/logs/volume?{range}")),

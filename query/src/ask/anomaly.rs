@@ -14,7 +14,6 @@ use headrope_model::{DataSet, TimeRange};
 use super::bounded;
 use super::condition;
 use super::measure::{MEASURES, Measure, Measures};
-use super::pattern::window_of;
 use crate::answer::anomaly::{Anomalies, Anomaly, Baseline};
 use crate::answer::{SpanScope, Time};
 use crate::column::{Columns, int0};
@@ -133,7 +132,7 @@ pub(crate) async fn anomalies(
         anomalies: found,
         baseline: Baseline { kind: reach.kind, periods },
         series,
-        window: window_of(window),
+        window: window.into(),
     })
 }
 

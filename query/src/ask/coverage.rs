@@ -12,9 +12,7 @@ use super::entity::series::{Series, series};
 use super::entity::signal::Use;
 use super::entity::{Entities, Join, collector_host, subject};
 use super::{IN_RANGE, bounded, in_range};
-use crate::answer::Time;
 use crate::answer::coverage::{Coverage, PeerCoverage, ServiceCoverage};
-use crate::answer::verdict::Window;
 use crate::column::{Columns, count};
 use crate::engine::Session;
 use crate::error::QueryError;
@@ -206,7 +204,7 @@ fn answer(
         series: [joined.series, joined.nobodys],
         collector_host: collector.map(|host| host.to_string()),
         advice: Vec::new(),
-        window: Window { from: Time(range.from()), to: Time(range.to()) },
+        window: range.into(),
     };
     coverage.advice = advice(&coverage);
     coverage

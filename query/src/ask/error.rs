@@ -11,7 +11,7 @@ use headrope_model::TimeRange;
 use headrope_model::semconv::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE};
 use serde_json::Value;
 
-use super::pattern::{FALSE_CHANGES, change_name, factor, window_of};
+use super::pattern::{FALSE_CHANGES, change_name, factor};
 use super::span::{Structs, object};
 use super::{limit, reference_of, text};
 use crate::answer::Time;
@@ -299,8 +299,8 @@ pub(crate) async fn errors(
         groups: found.into_iter().map(row).collect(),
         total,
         left_out,
-        window: window_of(window),
-        reference: window_of(reference),
+        window: window.into(),
+        reference: reference.into(),
         reference_chosen,
     })
 }

@@ -6,6 +6,7 @@
 //! are whose), `coverage`, `map`, `verdict`, `statement`, `capacity`.
 
 pub(crate) mod anomaly;
+pub(crate) mod attribute;
 pub(crate) mod capacity;
 mod chains;
 pub(crate) mod change;

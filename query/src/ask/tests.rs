@@ -1,5 +1,6 @@
 //! The typed answers against the oracle, wherever the rows are.
 
+mod attribute;
 mod capacity;
 mod coverage;
 mod find;
@@ -75,7 +76,8 @@ async fn rankings(data: &Seeded) {
             .queries
             .top(&top_query(data, RankScope::Service, by, SpanScope::All))
             .await
-            .unwrap();
+            .unwrap()
+            .rows;
         let got: Vec<&str> = services.iter().map(|r| r.service.as_str()).collect();
         let want = data.oracle.top_services(oracle_by, Kinds::All, 1000);
         assert_eq!(got, want.iter().map(|r| r.service.as_str()).collect::<Vec<_>>(), "{by:?}");
@@ -83,7 +85,7 @@ async fn rankings(data: &Seeded) {
         assert!((share - 1.0).abs() < 1e-9, "{by:?} {share}");
 
         let operations = top_query(data, RankScope::Operation, by, SpanScope::All);
-        let operations = data.queries.top(&operations).await.unwrap();
+        let operations = data.queries.top(&operations).await.unwrap().rows;
         let want = data.oracle.top_operations(oracle_by, Kinds::All, 1000);
         let got: Vec<_> = operations
             .iter()
@@ -109,13 +111,13 @@ async fn changes(data: &Seeded) {
     let total = |rows: Vec<TopRow>| -> BTreeMap<_, _> {
         rows.into_iter().map(|r| ((r.service, r.operation), r.stats.total_time_ns as f64)).collect()
     };
-    let was = total(data.queries.top(&of(before, RankBy::TotalTime, None)).await.unwrap());
-    let is = total(data.queries.top(&of(now, RankBy::TotalTime, None)).await.unwrap());
+    let was = total(data.queries.top(&of(before, RankBy::TotalTime, None)).await.unwrap().rows);
+    let is = total(data.queries.top(&of(now, RankBy::TotalTime, None)).await.unwrap().rows);
     let scale = now.duration_ns() as f64 / before.duration_ns() as f64;
     let added = |(key, ns): (&_, &f64)| (*ns - was.get(key).unwrap_or(&0.0) * scale).round() as i64;
     let mut want: Vec<i64> = is.iter().map(added).filter(|ns| *ns > 0).collect();
     want.sort_unstable_by_key(|ns| std::cmp::Reverse(*ns));
-    let rows = data.queries.top(&of(now, RankBy::Change, Some(before))).await.unwrap();
+    let rows = data.queries.top(&of(now, RankBy::Change, Some(before))).await.unwrap().rows;
     let got: Vec<i64> = rows.iter().map(|r| r.since.as_ref().unwrap().added_ns).collect();
     assert_eq!(got, want);
     assert!(want.len() > 2 && want.len() < is.len(), "{} of {}", want.len(), is.len());
@@ -138,7 +140,7 @@ async fn other_rankings(data: &Seeded) {
         (RankScope::Peer, "kind IN ('CLIENT', 'PRODUCER')"),
     ] {
         let query = top_query(data, scope, RankBy::Calls, SpanScope::Entry);
-        let rows = data.queries.top(&query).await.unwrap();
+        let rows = data.queries.top(&query).await.unwrap().rows;
         let query = format!("SELECT trace_id FROM spans WHERE {having}");
         let request = SqlRequest { query, max_rows: Some(1_000_000), ..SqlRequest::default() };
         let answer = data.queries.sql(&request).await.unwrap();
@@ -160,7 +162,7 @@ async fn other_rankings(data: &Seeded) {
 async fn figures(data: &Seeded) {
     let exact = data.oracle.operations(Kinds::All);
     let query = top_query(data, RankScope::Operation, RankBy::P99, SpanScope::All);
-    let rows = data.queries.top(&query).await.unwrap();
+    let rows = data.queries.top(&query).await.unwrap().rows;
     assert_eq!(rows.len(), exact.len());
     for row in rows {
         let key = (row.service.clone(), row.operation.clone().unwrap());
@@ -190,7 +192,7 @@ async fn entry_spans(data: &Seeded) {
         *want.entry(span.service.clone()).or_default() += 1;
     }
     let query = top_query(data, RankScope::Service, RankBy::Calls, SpanScope::Entry);
-    let rows = data.queries.top(&query).await.unwrap();
+    let rows = data.queries.top(&query).await.unwrap().rows;
     let got: BTreeMap<String, u64> = rows.into_iter().map(|r| (r.service, r.stats.calls)).collect();
     assert_eq!(got, want);
     let services = data.queries.services(data.range).await.unwrap();

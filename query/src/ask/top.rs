@@ -8,7 +8,7 @@ use headrope_model::{DataSet, TimeRange};
 use super::dependency::outgoing;
 use super::measure::{MEASURES, Measure, Measures};
 use super::{bounded, condition, limit, reference_of};
-use crate::answer::service::{RankScope, Since, TopQuery, TopRow};
+use crate::answer::service::{Compared, RankScope, Since, Top, TopQuery, TopRow};
 use crate::answer::{RankBy, SpanScope};
 use crate::column::Columns;
 use crate::engine::{Session, internal};
@@ -130,7 +130,7 @@ pub(super) async fn each_group(
     Ok(())
 }
 
-pub(crate) async fn top(session: &Session, query: &TopQuery) -> Result<Vec<TopRow>, QueryError> {
+pub(crate) async fn top(session: &Session, query: &TopQuery) -> Result<Top, QueryError> {
     let spans = match query.scope {
         // Who calls is no entry.
         RankScope::Statement | RankScope::Peer => SpanScope::All,
@@ -142,7 +142,7 @@ pub(crate) async fn top(session: &Session, query: &TopQuery) -> Result<Vec<TopRo
     }
     let mut ranking = Ranking::new(query.by, limit(query.limit));
     groups(session, &query, query.range, |group| ranking.push(group)).await?;
-    Ok(ranking.rows(query.range))
+    Ok(Top { rows: ranking.rows(query.range), compared: None })
 }
 
 async fn groups(
@@ -156,9 +156,9 @@ async fn groups(
 }
 
 /// Groups that take more time than before, most first.
-async fn changed(session: &Session, query: &TopQuery) -> Result<Vec<TopRow>, QueryError> {
+async fn changed(session: &Session, query: &TopQuery) -> Result<Top, QueryError> {
     let range = bounded(query.range, session.snapshot(), DataSet::Spans);
-    let (reference, _) = reference_of(query.reference, range);
+    let (reference, reference_chosen) = reference_of(query.reference, range);
     let mut before: BTreeMap<(String, Option<String>), Measure> = BTreeMap::new();
     groups(session, query, reference, |group| {
         before.insert((group.service, group.operation), group.measure);
@@ -178,5 +178,6 @@ async fn changed(session: &Session, query: &TopQuery) -> Result<Vec<TopRow>, Que
         }
     })
     .await?;
-    Ok(ranking.rows(range))
+    let compared = Compared { reference: reference.into(), reference_chosen };
+    Ok(Top { rows: ranking.rows(range), compared: Some(compared) })
 }

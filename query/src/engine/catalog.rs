@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use headrope_model::DataSet;
 
 use super::table::{Source, Table};
-use super::views;
+use super::{names, views};
 
 /// Name of the one catalog.
 pub(crate) const CATALOG: &str = "headrope";
@@ -47,18 +47,21 @@ struct SnapshotSchema {
 impl SchemaProvider for SnapshotSchema {
     fn table_names(&self) -> Vec<String> {
         let tables = DataSet::ALL.iter().filter(|d| !d.is_rollup()).map(|d| d.name());
-        tables.chain(views::NAMES).map(str::to_owned).collect()
+        tables.chain(views::NAMES).chain([names::TABLE]).map(str::to_owned).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some(data_set) = named(name) {
             return Ok(Some(Arc::new(Table::new(data_set, self.source.clone()))));
         }
+        if name == names::TABLE {
+            return Ok(Some(names::table(&self.source).await?));
+        }
         views::view(name, &self.source)
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        named(name).is_some() || views::NAMES.contains(&name)
+        named(name).is_some() || views::NAMES.contains(&name) || name == names::TABLE
     }
 }
 

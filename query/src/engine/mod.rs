@@ -6,7 +6,7 @@
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
 //! replaces it), `pick`, `search`, `best` and `absent` (the first rows of an order), `group`, `sums` and `labels`
 //! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines` and `row_group`
-//! (log records found without SQL), `templates` (log records counted without SQL), `machine` (what all questions share), `gate`
+//! (log records found without SQL), `templates` (log records counted without SQL), `names` (which attributes there are), `machine` (what all questions share), `gate`
 //! (how many run).
 
 mod absent;
@@ -24,6 +24,7 @@ mod joined;
 mod labels;
 mod lines;
 mod machine;
+mod names;
 mod narrow;
 mod node;
 mod pick;
@@ -49,6 +50,7 @@ pub(crate) use fault::{internal, user};
 pub(crate) use found::Found;
 pub(crate) use lines::{Due, Line, Lines, Read, Wanted};
 pub(crate) use machine::Machine;
+pub(crate) use names::{KeyCount, column_of, keys};
 pub(crate) use rows::Part;
 pub(crate) use session::{Params, Session};
 pub(crate) use templates::{Counting, Kind, MARK, Place, TemplateCounts};

@@ -7,9 +7,11 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
+use headrope_model::attr::ValueType;
 use headrope_model::semconv::Promoted;
 
 use super::WHOLE;
+use super::names::TypeCounts;
 
 /// The number of a key that was not counted: there were too many before it.
 pub(super) const OTHER: u16 = u16::MAX;
@@ -57,6 +59,18 @@ impl<'a> Entries<'a> {
             (Some(from), Some(to)) => from..to,
             _ => 0..0,
         }
+    }
+
+    /// All entries, as places.
+    fn all(&self) -> std::ops::Range<usize> {
+        let offsets = self.map.value_offsets();
+        let bound = |o: Option<&i32>| o.and_then(|o| usize::try_from(*o).ok()).unwrap_or(0);
+        bound(offsets.first())..bound(offsets.last())
+    }
+
+    /// The types of the distinct values.
+    fn types(&self) -> Vec<ValueType> {
+        self.values.texts.iter().map(|text| ValueType::of(text.unwrap_or("null"))).collect()
     }
 
     /// The number of an entry's key.
@@ -128,10 +142,8 @@ impl<'a> Census<'a> {
             let number = |code| keys.text(code).map_or(OTHER, |key| numbering.number(key));
             let numbers: Vec<u16> = (0..keys.texts.len()).map(number).collect();
             entries.resize(numbering.keys.len(), 0);
-            let bound = |o: Option<&i32>| o.and_then(|o| usize::try_from(*o).ok()).unwrap_or(0);
-            let offsets = map.value_offsets();
             let found = Entries { map, keys, values, numbers };
-            for entry in bound(offsets.first())..bound(offsets.last()) {
+            for entry in found.all() {
                 if let Some(count) = entries.get_mut(usize::from(found.number(entry))) {
                     *count += 1;
                 }
@@ -139,6 +151,28 @@ impl<'a> Census<'a> {
             all.push(found);
         }
         Ok(Self { keys: numbering.keys, entries, batches: all })
+    }
+
+    /// Hands each key with the number of its values of each type to `each`; no key for those without
+    /// a number.
+    pub(super) fn count_types(&self, mut each: impl FnMut(Option<&str>, ValueType, u64)) {
+        for batch in &self.batches {
+            let types: Vec<ValueType> = batch.types();
+            let mut counts = vec![TypeCounts::default(); self.keys.len() + 1];
+            for entry in batch.all() {
+                let number = usize::from(batch.number(entry)).min(self.keys.len());
+                let value_type = batch.values.code(entry).and_then(|code| types.get(code));
+                let slot = value_type.map_or(ValueType::Null, |t| *t).slot();
+                if let Some(count) = counts.get_mut(number).and_then(|c| c.get_mut(slot)) {
+                    *count += 1;
+                }
+            }
+            for (number, counts) in counts.iter().enumerate() {
+                for (value_type, count) in ValueType::ALL.into_iter().zip(counts) {
+                    each(self.keys.get(number).copied(), value_type, *count);
+                }
+            }
+        }
     }
 
     /// The number of a key, if any row has it.

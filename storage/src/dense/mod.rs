@@ -15,14 +15,15 @@
 //! groups of different files can stand side by side. Order among the keys of a row is not kept.
 //!
 //! Reading order: `census` (which keys there are), `split` (rows to columns), [`Layout`], `whole`
-//! (columns to rows), `find` (one key).
+//! (columns to rows), `find` (one key), `names` (which keys with what types, for who looks for one).
 
 mod census;
 mod find;
+pub mod names;
 mod split;
 mod tally;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod texts;
 mod whole;
 
@@ -32,8 +33,9 @@ use headrope_model::semconv::{self, Promoted};
 
 pub(crate) use census::Census;
 pub use find::Find;
+pub use names::Names;
 pub(crate) use split::{Cells, Split, split};
-pub(crate) use tally::{MAX_DENSE, Tally, choose};
+pub(crate) use tally::{MAX_DENSE, Tally, choose, value_of};
 pub use tally::{REST_KEYS, rest_keys};
 
 /// The attribute map, in memory and in segments of schema version 1.

@@ -7,10 +7,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::error::ArrowError;
-use headrope_model::attr;
+use headrope_model::attr::{self, ValueType};
 use headrope_model::semconv::{Kind, Promoted};
 
 use super::census::{Census, Entries, OTHER};
+use super::names::{Level, Names, TypeCounts};
 use super::tally::Tally;
 
 /// Distinct values that are never too many.
@@ -27,6 +28,8 @@ pub(crate) struct Split<'a> {
     pub(crate) dense: Vec<Cells<'a>>,
     /// What was put where.
     pub(crate) tally: Tally,
+    /// Every attribute of the rows.
+    pub(crate) names: Names,
 }
 
 /// A dense column.
@@ -38,6 +41,8 @@ pub(crate) struct Cells<'a> {
     /// Places by value; given up when values do not repeat.
     known: Option<HashMap<&'a str, u32, foldhash::fast::FixedState>>,
     filled: usize,
+    /// The type of all values; `None`: there are several, or no values.
+    value_type: Option<ValueType>,
 }
 
 impl<'a> Cells<'a> {
@@ -47,6 +52,7 @@ impl<'a> Cells<'a> {
             values: Vec::new(),
             known: Some(HashMap::default()),
             filled: 0,
+            value_type: None,
         }
     }
 
@@ -65,6 +71,11 @@ impl<'a> Cells<'a> {
                 return place;
             }
         }
+        let value_type = ValueType::of(value);
+        match self.values.is_empty() {
+            true => self.value_type = Some(value_type),
+            false => drop(self.value_type.take_if(|known| *known != value_type)),
+        }
         self.values.push(value);
         // Rows are in an order in which spans of a trace lie apart: only when the rows that are left
         // cannot make every value one of two, none of them is looked up any more.
@@ -72,6 +83,23 @@ impl<'a> Cells<'a> {
             self.known = None;
         }
         next
+    }
+
+    /// Values by type.
+    fn types(&self) -> TypeCounts {
+        let mut counts = TypeCounts::default();
+        if let Some(value_type) = self.value_type {
+            counts[value_type.slot()] = self.filled as u64;
+            return counts;
+        }
+        let slots: Vec<usize> = self.values.iter().map(|v| ValueType::of(v).slot()).collect();
+        for code in &self.codes {
+            let slot = usize::try_from(*code).ok().and_then(|code| slots.get(code));
+            if let Some(count) = slot.and_then(|slot| counts.get_mut(*slot)) {
+                *count += 1;
+            }
+        }
+        counts
     }
 
     /// Whether every value is listed once.
@@ -215,10 +243,12 @@ struct Splitter<'a, 'c> {
     seen: Vec<u32>,
     dense: Vec<Cells<'a>>,
     rest: StringBuilder,
-    /// Values put into the rest, by key.
-    rests: Vec<u64>,
+    /// Values put into the rest, by key and type.
+    rests: Vec<TypeCounts>,
     /// Whether keys without a number were put into the rest.
     others: bool,
+    /// Values that promoted columns stand for.
+    stood_for: Vec<u64>,
     object: String,
     scratch: String,
 }
@@ -252,7 +282,8 @@ pub(crate) fn split<'a>(
         promoted: promoted.iter().map(|p| Column::of(p, batches, census)).collect(),
         memos: census.batches.iter().map(|b| vec![NO_MEMO; b.distinct()]).collect(),
         seen: vec![0; census.keys.len()],
-        rests: vec![0; census.keys.len()],
+        rests: vec![TypeCounts::default(); census.keys.len()],
+        stood_for: vec![0; promoted.len()],
         places,
         dense: dense.iter().map(|_| Cells::new(picks.len())).collect(),
         rest: StringBuilder::with_capacity(picks.len(), 0),
@@ -263,7 +294,7 @@ pub(crate) fn split<'a>(
     for (at, pick) in picks.iter().enumerate() {
         splitter.push(at, *pick)?;
     }
-    Ok(splitter.finish(dense))
+    Ok(splitter.finish(dense, promoted))
 }
 
 impl<'a> Splitter<'a, '_> {
@@ -332,16 +363,21 @@ impl<'a> Splitter<'a, '_> {
         let renamed = column.aliases.iter().any(|alias| self.seen.get(*alias) == Some(&stamp));
         let number = u32::try_from(promoted).unwrap_or(NONE);
         let memo = self.memos.get_mut(pick.0).and_then(|memos| memos.get_mut(code));
-        !renamed && column.equals(pick, value, number, memo, &mut self.scratch)
+        let stands = !renamed && column.equals(pick, value, number, memo, &mut self.scratch);
+        if let Some(count) = self.stood_for.get_mut(promoted) {
+            *count += u64::from(stands);
+        }
+        stands
     }
 
     fn push_rest(&mut self, entries: &Entries<'_>, entry: usize, number: u16) {
         self.object.push(if self.object.is_empty() { '{' } else { ',' });
         attr::push_key(entries.key(entry), &mut self.object);
         self.object.push(':');
-        self.object.push_str(entries.value(entry).1);
+        let value = entries.value(entry).1;
+        self.object.push_str(value);
         match self.rests.get_mut(usize::from(number)) {
-            Some(count) => *count += 1,
+            Some(counts) => counts[ValueType::of(value).slot()] += 1,
             None => self.others = true,
         }
     }
@@ -361,20 +397,33 @@ impl<'a> Splitter<'a, '_> {
         Ok(())
     }
 
-    fn finish(mut self, keys: &[String]) -> Split<'a> {
-        let mut tally = Tally::new();
-        for (key, cells) in keys.iter().zip(&self.dense) {
+    fn finish(mut self, dense: &[String], promoted: &'static [Promoted]) -> Split<'a> {
+        let (mut tally, mut names) = (Tally::new(), Names::default());
+        for (key, cells) in dense.iter().zip(&self.dense) {
             if cells.filled > 0 {
                 tally.count(key, cells.filled as u64);
             }
+            names.count_all(Level::Record, key, &cells.types());
         }
-        for (key, count) in self.census.keys.iter().zip(&self.rests).filter(|(_, n)| **n > 0) {
-            tally.count(key, *count);
-            tally.note_rest(Some(key));
+        for (key, counts) in self.census.keys.iter().zip(&self.rests) {
+            let values = counts.iter().sum();
+            if values > 0 {
+                tally.count(key, values);
+                tally.note_rest(Some(key));
+            }
+            names.count_all(Level::Record, key, counts);
+        }
+        for (promoted, values) in promoted.iter().zip(self.stood_for) {
+            let value_type = match promoted.kind {
+                Kind::Text => ValueType::String,
+                Kind::Int => ValueType::Int,
+            };
+            names.count(Level::Record, promoted.key, value_type, values);
         }
         if self.others {
             tally.note_rest(None);
+            names.note_uncounted();
         }
-        Split { rest: self.rest.finish(), dense: self.dense, tally }
+        Split { rest: self.rest.finish(), dense: self.dense, tally, names }
     }
 }

@@ -38,7 +38,7 @@ impl Tally {
 
     /// What a file says.
     pub(crate) fn read(metadata: Option<&Vec<KeyValue>>) -> Self {
-        let get = |name: &str| metadata?.iter().find(|kv| kv.key == name)?.value.as_deref();
+        let get = |name: &str| value_of(metadata, name);
         Self {
             values: get(VALUES).and_then(|json| serde_json::from_str(json).ok()),
             rest: get(REST_KEYS).and_then(|json| serde_json::from_str(json).ok()),
@@ -102,6 +102,11 @@ impl Tally {
         let values = self.values.iter().flatten();
         choose(values.map(|(key, n)| (key.as_str(), *n)), rows)
     }
+}
+
+/// A value of a file's key-value metadata.
+pub(crate) fn value_of<'a>(metadata: Option<&'a Vec<KeyValue>>, name: &str) -> Option<&'a str> {
+    metadata?.iter().find(|kv| kv.key == name)?.value.as_deref()
 }
 
 /// The keys that deserve a column in a file of so many rows: by the number of their values, at most

@@ -53,7 +53,7 @@ fn value(dice: &mut Dice) -> AnyValue {
 }
 
 /// Spans whose attributes are drawn from [`KEYS`], now and then repeated.
-fn batches(dice: &mut Dice) -> Vec<RecordBatch> {
+pub(crate) fn batches(dice: &mut Dice) -> Vec<RecordBatch> {
     let mut out = Vec::new();
     for _ in 0..3 {
         let mut request: ExportTraceServiceRequest = dice.traces();

@@ -19,7 +19,7 @@ use super::labels;
 use super::output::{self, Origin, Sink};
 use super::writer::MAX_SERVICES;
 use super::{paths, properties};
-use crate::dense::{self, Tally};
+use crate::dense::{self, Names, Tally};
 use crate::disk;
 use crate::error::StorageError;
 use crate::files::{self, io};
@@ -73,12 +73,14 @@ pub(super) fn copy(
     let file = output::create(&path)?;
     let properties = Arc::new(properties::properties(data_set, level, &dense));
     let mut output = SerializedFileWriter::new(file, schema, properties)?;
-    let mut tally = Tally::new();
+    let (mut tally, mut names) = (Tally::new(), Names::default());
     for input in &inputs {
-        tally.add(&Tally::read(input.footer.file_metadata().key_value_metadata()));
+        let metadata = input.footer.file_metadata().key_value_metadata();
+        tally.add(&Tally::read(metadata));
+        names.add(Names::read(|key| dense::value_of(metadata, key)));
         append(&mut output, input, properties::pages(data_set, level))?;
     }
-    for entry in tally.write() {
+    for entry in tally.write().into_iter().chain(names.write()) {
         output.append_key_value_metadata(entry);
     }
     let meta = SegmentMeta {

@@ -14,6 +14,8 @@ mod labels;
 #[cfg(test)]
 mod log_tests;
 mod merge;
+#[cfg(test)]
+mod name_tests;
 mod output;
 mod properties;
 #[cfg(test)]

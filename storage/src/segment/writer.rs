@@ -25,6 +25,7 @@ use super::templates::{self, Apart};
 use super::unify::{Pick, Unified};
 use super::{cluster, paths, properties, texts};
 use crate::bodies::{BODY, TEMPLATE};
+use crate::dense::names::{Level, Names};
 use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files;
@@ -47,6 +48,7 @@ pub(super) struct SegmentWriter {
     /// Attribute keys with columns of their own, sorted.
     dense: Vec<String>,
     tally: Tally,
+    names: Names,
     file: SerializedFileWriter<Sink>,
     writers: ArrowRowGroupWriterFactory,
     /// The leaf columns of the file.
@@ -97,8 +99,21 @@ impl SegmentWriter {
         };
         let dir = dir.to_owned();
         let services = Some(BTreeSet::new());
-        let tally = Tally::new();
-        Ok(Self { dir, meta, origin, stored, dense, tally, file, writers, leaves, index, services })
+        let (tally, names) = (Tally::new(), Names::default());
+        Ok(Self {
+            dir,
+            meta,
+            origin,
+            stored,
+            dense,
+            tally,
+            names,
+            file,
+            writers,
+            leaves,
+            index,
+            services,
+        })
     }
 
     /// Appends the picked rows of batches in the stored schema as one row group. `census` is of the
@@ -132,9 +147,7 @@ impl SegmentWriter {
             if is_label {
                 let column = Unified::of(batches, at)?;
                 let codes = column.gather(picks);
-                if field.name() == "service_name" {
-                    note_services(&mut self.services, &column, &codes);
-                }
+                note_labels(&mut self.services, &mut self.names, field.name(), &column, &codes);
                 if write_codes(&mut group, &mut writers, &codes, column.sorted(), options)? {
                     continue;
                 }
@@ -168,8 +181,9 @@ impl SegmentWriter {
             write_dense(&mut group, &mut writers, cells, options)?;
         }
         group.close()?;
-        if let Some(Split { tally, .. }) = split {
+        if let Some(Split { tally, names, .. }) = split {
             self.tally.add(&tally);
+            self.names.add(names);
         }
         self.meta.rows += u64::try_from(picks.len()).unwrap_or(u64::MAX);
         if let Some(index) = &mut self.index {
@@ -182,7 +196,9 @@ impl SegmentWriter {
     /// After an error neither stays.
     pub(super) fn finish(mut self) -> Result<SegmentMeta, StorageError> {
         let (dir, data_set, id) = (self.dir.clone(), self.meta.data_set, self.meta.id.clone());
-        for entry in self.tally.write() {
+        let names = std::mem::take(&mut self.names);
+        let names = self.stored.column_with_name(WHOLE).and_then(|_| names.write());
+        for entry in self.tally.write().into_iter().chain(names) {
             self.file.append_key_value_metadata(entry);
         }
         let named = || {
@@ -320,6 +336,24 @@ impl SegmentMeta {
             self.min_time = self.min_time.min(if column == first { min } else { i64::MAX });
             self.max_time = self.max_time.max(if column == last { max } else { i64::MIN });
         }
+    }
+}
+
+/// Notes what a label column says of the file.
+fn note_labels(
+    services: &mut Option<BTreeSet<String>>,
+    names: &mut Names,
+    name: &str,
+    column: &Unified<'_>,
+    codes: &[u32],
+) {
+    if name == "service_name" {
+        note_services(services, column, codes);
+    }
+    if let Some(level) = Level::of_column(name) {
+        let text = |code| column.texts().get(code).copied();
+        let codes = codes.iter().filter_map(|code| usize::try_from(*code).ok());
+        names.count_objects(level, column.texts().len(), text, codes);
     }
 }
 

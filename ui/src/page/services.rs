@@ -132,7 +132,7 @@ async fn ranks(ui: &Ui, base: &TopQuery) -> Result<Ranks, QueryError> {
         ui.answers.top(&d),
         ui.answers.top(&e)
     )?;
-    Ok([a, b, c, d, e])
+    Ok([a, b, c, d, e].map(|top| top.rows))
 }
 
 async fn ranking_file(
@@ -147,7 +147,8 @@ async fn ranking_file(
         .answers
         .top(&TopQuery { by, limit: 1000, ..base })
         .await
-        .map_err(|e| view.fail(ui, &e))?;
+        .map_err(|e| view.fail(ui, &e))?
+        .rows;
     let header = [
         "service",
         "operation",

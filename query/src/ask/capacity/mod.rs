@@ -19,9 +19,7 @@ use self::fit::{Class, Served};
 use self::load::{DAY_NS, Steps};
 use self::sample::Place;
 use super::bounded;
-use crate::answer::Time;
 use crate::answer::capacity::{Capacity, CapacityQuery, ServiceCapacity};
-use crate::answer::verdict::Window;
 use crate::engine::Session;
 use crate::error::QueryError;
 
@@ -29,10 +27,6 @@ pub(crate) use what_if::what_if;
 
 /// Longest time loads are fitted to: the last days, which tell of what runs now.
 const FITTED_NS: i64 = 6 * DAY_NS;
-
-const fn window(range: TimeRange) -> Window {
-    Window { from: Time(range.from()), to: Time(range.to()) }
-}
 
 pub(crate) async fn capacity(
     session: &Session,
@@ -58,8 +52,8 @@ pub(crate) async fn capacity(
     let mut services: Vec<ServiceCapacity> = services.into_iter().map(answer).collect();
     let order = |service: &ServiceCapacity| service.headroom.map_or(f64::INFINITY, |h| h.value);
     services.sort_by(|a, b| order(a).total_cmp(&order(b)));
-    let (fitted, step_ns) = (window(steps.seen()), steps.times.step_ns());
-    Ok(Capacity { window: window(range), fitted, step_ns, services })
+    let (fitted, step_ns) = (steps.seen().into(), steps.times.step_ns());
+    Ok(Capacity { window: range.into(), fitted, step_ns, services })
 }
 
 /// Instances of each service with their requests and their CPU.

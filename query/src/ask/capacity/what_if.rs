@@ -1,7 +1,7 @@
 //! What gives way first when traffic grows.
 
+use super::capacity;
 use super::sample::{self, Entry, Sample};
-use super::{capacity, window};
 use crate::answer::capacity::{CapacityQuery, ServiceCapacity, WhatIf, WhatIfQuery, WhatIfRow};
 use crate::ask::bounded;
 use crate::engine::Session;
@@ -46,7 +46,7 @@ pub(crate) async fn what_if(session: &Session, query: &WhatIfQuery) -> Result<Wh
     services.sort_by(|a, b| order(a).total_cmp(&order(b)));
     let Sample { sampled, .. } = sample;
     let amplification = sample.amplification();
-    Ok(WhatIf { factor: query.factor, window: window(range), services, amplification, sampled })
+    Ok(WhatIf { factor: query.factor, window: range.into(), services, amplification, sampled })
 }
 
 fn what_if_row(service: ServiceCapacity, factor: f64, grows: f64) -> WhatIfRow {

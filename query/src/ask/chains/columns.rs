@@ -227,7 +227,7 @@ impl Spans {
         };
         let instance = self.instance.get(row, names).or_else(|| self.pod.get(row, names));
         let peer = match kind {
-            SpanKind::Client | SpanKind::Producer => {
+            SpanKind::Client | SpanKind::Producer | SpanKind::Consumer => {
                 Some(self.peer.get(row, int(self.port.as_ref(), row), &record.name, names))
             }
             _ => None,

@@ -14,7 +14,7 @@ use headrope_analysis::pattern::mask;
 use headrope_analysis::statistics::binomial_at_least;
 use headrope_model::TimeRange;
 
-use super::pattern::{factor, window_of};
+use super::pattern::factor;
 use super::{error, pattern, reference_of};
 use crate::answer::Time;
 use crate::answer::change::{ChangeQuery, ChangeRow, Changes};
@@ -80,8 +80,8 @@ pub(crate) async fn changes(session: &Session, query: &ChangeQuery) -> Result<Ch
         changes: found,
         total,
         latency: Box::pin(work::latency(session, ranges, service)).await?,
-        window: window_of(query.range),
-        reference: window_of(reference),
+        window: query.range.into(),
+        reference: reference.into(),
         reference_chosen,
     })
 }

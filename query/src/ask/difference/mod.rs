@@ -11,7 +11,6 @@ use headrope_analysis::difference::{Difference, FocusTrace, differences_by};
 
 use self::facts::Facts;
 use self::sample::{Picked, Sampled};
-use super::pattern::window_of;
 use crate::answer::Time;
 use crate::answer::difference::{Chosen, DifferenceQuery, DifferenceRow, Differences};
 use crate::engine::Session;
@@ -55,8 +54,8 @@ pub(crate) async fn differences(
         facts_left_out: facts.left_out(),
         focus: chosen(&sampled.focus, sampled.focus_of),
         normal: chosen(&sampled.normal, sampled.normal_of),
-        window: window_of(query.range),
-        reference: window_of(query.reference.unwrap_or(query.range)),
+        window: query.range.into(),
+        reference: query.reference.unwrap_or(query.range).into(),
         between: between.map(|(first, last)| [Time(first), Time(last)]),
     })
 }

@@ -13,6 +13,8 @@ pub(super) struct Call {
     /// The caller's span that serves the request the call is made for, by its place in the chain.
     pub(super) within: usize,
     pub(super) caller: Arc<str>,
+    /// A queue hands messages on, everything else that calls is a service.
+    pub(super) caller_kind: NodeKind,
     pub(super) callee: Arc<str>,
     pub(super) callee_kind: NodeKind,
     pub(super) kind: Arc<str>,
@@ -62,6 +64,7 @@ fn outgoing(chain: &Chain, at: usize, node: &Node, found: &mut Calls) {
     found.all.push(Call {
         within: serving(&chain.chain, at),
         caller: Arc::clone(&node.service),
+        caller_kind: NodeKind::Service,
         callee: Arc::clone(&peer.name),
         callee_kind: kind_of(&kind),
         kind,
@@ -83,9 +86,11 @@ pub(super) fn kind_of(peer_kind: &str) -> NodeKind {
 
 /// The call that a span serves, of another service's span.
 fn incoming(chain: &Chain, at: usize, node: &Node) -> Option<Call> {
-    let parent_at = node.parent?;
-    let parent = chain.chain.nodes.get(parent_at)?;
-    if parent.is_synthetic || parent.service == node.service || at == parent_at {
+    let parent = node.parent.and_then(|at| Some((at, chain.chain.nodes.get(at)?)));
+    let Some((parent_at, parent)) = parent.filter(|(_, parent)| !parent.is_synthetic) else {
+        return consumed(chain, at, node);
+    };
+    if parent.service == node.service || at == parent_at {
         return None;
     }
     let detail = chain.detail(parent);
@@ -99,6 +104,7 @@ fn incoming(chain: &Chain, at: usize, node: &Node) -> Option<Call> {
     Some(Call {
         within: serving(&chain.chain, parent_at),
         caller: queue.map_or_else(|| Arc::clone(&parent.service), |queue| Arc::clone(&queue.name)),
+        caller_kind: if queue.is_some() { NodeKind::Messaging } else { NodeKind::Service },
         callee: Arc::clone(&node.service),
         callee_kind: NodeKind::Service,
         kind: peer_kind.unwrap_or_else(|| "other".into()),
@@ -106,6 +112,25 @@ fn incoming(chain: &Chain, at: usize, node: &Node) -> Option<Call> {
         duration_ns: seen.duration_ns,
         failed,
         is_async: is_message || node.is_async,
+    })
+}
+
+/// A message that a span takes over from the queue it names, where it hangs on nobody's span: whoever consumes messages in
+/// batches, or later, links to the spans that sent them.
+fn consumed(chain: &Chain, at: usize, node: &Node) -> Option<Call> {
+    let detail = chain.detail(node).filter(|_| node.kind == SpanKind::Consumer)?;
+    let kind = detail.peer_kind.clone().filter(|kind| &**kind == "messaging")?;
+    Some(Call {
+        within: at,
+        caller: Arc::clone(&detail.peer.as_ref()?.name),
+        caller_kind: NodeKind::Messaging,
+        callee: Arc::clone(&node.service),
+        callee_kind: NodeKind::Service,
+        kind,
+        start_ns: node.start_ns,
+        duration_ns: node.duration_ns,
+        failed: node.status == SpanStatus::Error,
+        is_async: true,
     })
 }
 

@@ -151,6 +151,9 @@ impl Gathered {
             let node = self.node(&call.callee, call.callee_kind);
             node.sums.add(call.duration_ns, call.failed);
         }
+        if call.caller_kind != NodeKind::Service {
+            self.node(&call.caller, call.caller_kind);
+        }
         let key = (Arc::clone(&call.caller), Arc::clone(&call.callee));
         let edge = self.edges.entry(key).or_default();
         edge.sums.add(call.duration_ns, call.failed);
@@ -190,8 +193,37 @@ impl Gathered {
         }
     }
 
-    /// What is called by a name or address that is a service's is that service: its span was not received.
+    /// Brings together what has two names.
     pub(super) fn settle(&mut self) {
+        self.settle_queues();
+        self.settle_services();
+    }
+
+    /// A queue that only hands messages on is the one of that system and destination that they are sent to, if there is one:
+    /// who takes messages over may name another broker than who sends them, or none.
+    fn settle_queues(&mut self) {
+        let is_queue = |(_, node): &(&Arc<str>, &Node)| node.kind == NodeKind::Messaging;
+        let queues = self.nodes.iter().filter(is_queue).map(|(id, _)| Arc::clone(id));
+        let is_sent_to = |id: &Arc<str>| self.edges.keys().any(|(_, callee)| callee == id);
+        let (sent_to, others): (Vec<_>, Vec<_>) = queues.partition(is_sent_to);
+        for id in others {
+            let named = |queue: &&Arc<str>| topic(queue) == topic(&id);
+            let mut same = sent_to.iter().filter(named);
+            if let (Some(queue), None) = (same.next(), same.next()) {
+                self.nodes.remove(&id);
+                let own: Vec<Pair> =
+                    self.edges.keys().filter(|(caller, _)| *caller == id).cloned().collect();
+                for key in own {
+                    if let Some(edge) = self.edges.remove(&key) {
+                        self.edges.entry((Arc::clone(queue), key.1)).or_default().merge(edge);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is called by a name or address that is a service's is that service: its span was not received.
+    fn settle_services(&mut self) {
         let services: BTreeSet<Arc<str>> = self
             .nodes
             .iter()
@@ -236,6 +268,11 @@ impl Gathered {
         });
         entries.into_iter().take(MOST_CHAINS).map(|(name, entry)| entry.chain(name)).collect()
     }
+}
+
+/// System and destination, the first words of a queue's name.
+fn topic(queue: &str) -> Vec<&str> {
+    queue.split(' ').take(2).collect()
 }
 
 impl Entry {

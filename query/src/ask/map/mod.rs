@@ -22,9 +22,7 @@ use super::condition;
 use super::dependency;
 use super::measure::{MEASURES, Measure, Measures};
 use crate::answer::SpanScope;
-use crate::answer::Time;
 use crate::answer::map::{CycleRow, DependencyRow, Map, MapEdge, MapNode, Red};
-use crate::answer::verdict::Window;
 use crate::column::Columns;
 use crate::engine::Session;
 use crate::error::QueryError;
@@ -77,7 +75,7 @@ pub(crate) async fn map(session: &Session, range: TimeRange) -> Result<Map, Quer
         critical_chains: gathered.critical_chains(),
         sampled: met.figures.sampled,
         spans: met.figures.spans,
-        window: Window { from: Time(range.from()), to: Time(range.to()) },
+        window: range.into(),
     })
 }
 

@@ -15,9 +15,7 @@ use headrope_model::TimeRange;
 
 use super::log::short_name;
 use super::{limit, reference_of};
-use crate::answer::Time;
 use crate::answer::pattern::{LogPattern, LogPatterns, PatternQuery};
-use crate::answer::verdict::Window;
 use crate::engine::{Counting, Kind, MARK, Place, Session, TemplateCounts};
 use crate::error::QueryError;
 
@@ -157,10 +155,6 @@ pub(super) const fn change_name(occurring: Occurring) -> &'static str {
     }
 }
 
-pub(super) const fn window_of(range: TimeRange) -> Window {
-    Window { from: Time(range.from()), to: Time(range.to()) }
-}
-
 fn whole(count: f64) -> u64 {
     count.round() as u64
 }
@@ -218,8 +212,8 @@ pub(crate) async fn patterns(
         total,
         lines: whole(lines),
         reference_lines: whole(reference_lines),
-        window: window_of(window),
-        reference: window_of(reference),
+        window: window.into(),
+        reference: reference.into(),
         reference_chosen,
     })
 }

@@ -21,7 +21,6 @@ use crate::answer::Time;
 use crate::answer::statement::{
     StatementQuery, StatementRow, Statements, StoreReading, StoreState,
 };
-use crate::answer::verdict::Window;
 use crate::engine::Session;
 use crate::error::QueryError;
 
@@ -51,13 +50,12 @@ pub(crate) async fn statements(
         b.sketch.sum().cmp(&a.sketch.sum()).then_with(|| a_key.cmp(b_key))
     });
     let rows = keys.into_iter().take(query.limit);
-    let window_of = |range: TimeRange| Window { from: Time(range.from()), to: Time(range.to()) };
     Ok(Statements {
         statements: rows.map(|(key, measure)| found.row(key, measure, window, reference)).collect(),
         stores: found.seen.states(),
         sampled,
-        window: window_of(window),
-        reference: window_of(reference),
+        window: window.into(),
+        reference: reference.into(),
         reference_chosen,
     })
 }

@@ -8,10 +8,10 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
-use self::planted::{FROM, MINUTE, Planted, Told, resource, send, traces};
+use self::planted::{FROM, MINUTE, Planted, Told, send};
 use crate::answer::capacity::{CapacityQuery, ServiceCapacity, WhatIfQuery};
 use crate::error::QueryError;
-use crate::tests::{Placed, empty, seeded};
+use crate::tests::{Placed, empty, resource, seeded, traces};
 use crate::{Queries, QueryConfig, SqlRequest};
 
 const PLANTED: Planted = Planted {

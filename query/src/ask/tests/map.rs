@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use headrope_model::TimeRange;
 use headrope_testdata::oracle::OracleSpan;
 use headrope_testdata::{Incident, Planned, Shop, ShopConfig};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 
 use crate::QueryConfig;
 use crate::answer::map::{Map, NodeKind};
-use crate::tests::{Placed, Seeded, empty, seeded, send};
+use crate::tests::{Placed, Seeded, empty, resource, seeded, send, text, traces};
 
 const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
@@ -31,11 +33,12 @@ fn alone(traces: &[Vec<OracleSpan>]) -> u64 {
     traces.iter().map(|spans| spans.iter().filter(|s| is_alone(spans, s)).count() as u64).sum()
 }
 
-/// Messages that are consumed below the span that sent them.
-fn consumed(spans: &[OracleSpan]) -> u64 {
+/// Messages that are consumed: below the span that sent them, and in traces that only link to it.
+fn consumed(spans: &[OracleSpan]) -> [u64; 2] {
     let sent = |id| spans.iter().any(|span| span.span_id == id && span.kind == PRODUCER);
-    let below = |span: &&OracleSpan| span.kind == CONSUMER && span.parent.is_some_and(sent);
-    spans.iter().filter(below).count() as u64
+    let consumers = || spans.iter().filter(|span| span.kind == CONSUMER);
+    let below = consumers().filter(|span| span.parent.is_some_and(sent)).count() as u64;
+    [below, consumers().count() as u64 - below]
 }
 
 /// Calls between services as parents and children say: calls, and those of which either end failed.
@@ -104,7 +107,8 @@ async fn calls_are_those_of_the_traces() {
     assert_eq!(more.sum::<u64>() + outside, alone(&traces));
     stores_are_called_as_their_callers_say(&data, &map).await;
     // What consumes messages is called by the queue that a service sends to.
-    let consumed = traces.iter().map(|spans| consumed(spans)).sum::<u64>();
+    let [below, linked] =
+        traces.iter().map(|spans| consumed(spans)).fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
     let queues: BTreeSet<&String> = map
         .nodes
         .iter()
@@ -112,8 +116,8 @@ async fn calls_are_those_of_the_traces() {
         .map(|node| &node.id)
         .collect();
     let from_queues = map.edges.iter().filter(|edge| queues.contains(&edge.caller));
-    assert!(consumed > 0);
-    assert_eq!(from_queues.map(|edge| edge.red.calls).sum::<u64>(), consumed);
+    assert!(below > 0 && linked > 0);
+    assert_eq!(from_queues.map(|edge| edge.red.calls).sum::<u64>(), below + linked);
     let databases = map.nodes.iter().filter(|node| node.kind == NodeKind::Database);
     assert!(databases.count() >= 2, "{:?}", map.nodes);
     for edge in &map.edges {
@@ -161,4 +165,47 @@ async fn a_dependency_is_strong_if_its_caller_fails_with_it() {
     // Nothing fails where nothing was planted.
     let fine = map.edges.iter().filter(|edge| edge.red.errors == 0);
     assert!(fine.clone().count() > 5 && fine.into_iter().all(|edge| edge.strength == "unknown"));
+}
+
+/// A span of the test's time.
+fn span(trace: u8, id: u8, kind: i32, attributes: &[(&str, &str)]) -> Span {
+    Span {
+        trace_id: vec![trace; 16],
+        span_id: vec![id; 8],
+        name: "orders".to_owned(),
+        kind,
+        start_time_unix_nano: (FROM + i64::from(id) * SECOND) as u64,
+        end_time_unix_nano: (FROM + i64::from(id) * SECOND + 1_000_000) as u64,
+        attributes: attributes.iter().map(|(key, value)| text(key, value)).collect(),
+        ..Span::default()
+    }
+}
+
+/// Whoever consumes in batches is no child of who sent, links to it, and may not say where the broker is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn linked_consumers_hang_on_their_queue() {
+    let (engine, queries, _dir) = empty(QueryConfig::default()).await;
+    let topic = [("messaging.system", "kafka"), ("messaging.destination.name", "orders")];
+    let sent = [topic[0], topic[1], ("server.address", "broker-1")];
+    let named = |name| resource(&[("service.name", name)]);
+    let cart = vec![span(1, 1, SERVER, &[]), span(1, 2, PRODUCER, &sent)];
+    traces(&engine, named("cart"), cart).await;
+    let links = vec![Link { trace_id: vec![1; 16], span_id: vec![2; 8], ..Link::default() }];
+    let batch = Span { links, ..span(2, 3, CONSUMER, &topic) };
+    let handled = Span { parent_span_id: vec![3; 8], ..span(2, 4, CONSUMER, &topic) };
+    traces(&engine, named("mailer"), vec![batch, handled]).await;
+    let alone = [topic[0], ("messaging.destination.name", "returns")];
+    traces(&engine, named("stock"), vec![span(3, 5, CONSUMER, &alone)]).await;
+    let map = queries.map(TimeRange::new(FROM, FROM + 60 * SECOND).unwrap()).await.unwrap();
+    let edges: BTreeSet<_> =
+        map.edges.iter().map(|e| (&*e.caller, &*e.callee, &*e.kind, e.red.calls)).collect();
+    let orders = "kafka orders broker-1";
+    let want = [
+        ("cart", orders, "messaging", 1),
+        (orders, "mailer", "messaging", 1),
+        ("kafka returns", "stock", "messaging", 1),
+    ];
+    assert_eq!(edges, want.into());
+    let queues: Vec<_> = map.nodes.iter().filter(|n| n.kind == NodeKind::Messaging).collect();
+    assert_eq!(queues.len(), 2, "{queues:?}");
 }

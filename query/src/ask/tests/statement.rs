@@ -1,45 +1,20 @@
 //! Statements of the shop: exact figures, and which way they are slow under incidents.
 
 use headrope_model::TimeRange;
-use headrope_testdata::{Incident, Planned, Shop, ShopConfig};
+use headrope_testdata::Incident;
 
 use crate::answer::statement::{StatementQuery, StatementRow, Statements};
 use crate::answer::trace::{RepeatRow, Trace, TraceOrder, TraceQuery};
-use crate::tests::{Placed, empty, seeded, send};
-use crate::{Queries, QueryConfig, SqlRequest};
-
-const SECOND: i64 = 1_000_000_000;
-/// 2025-01-06T00:10:00Z.
-const FROM: i64 = 1_736_122_200 * SECOND;
-/// Length of the reference and of the window.
-const LENGTH: i64 = 240 * SECOND;
+use crate::tests::{Placed, seeded, shop_under};
+use crate::{Queries, SqlRequest};
 
 fn query(range: TimeRange, reference: Option<TimeRange>) -> StatementQuery {
     StatementQuery { range, reference, service: None, system: None, limit: 1000 }
 }
 
-/// The shop under an incident from the middle of its time on, and that window.
-async fn shop(incident: Option<Incident>) -> (Queries, TimeRange, tempfile::TempDir) {
-    let (engine, queries, dir) = empty(QueryConfig::default()).await;
-    let window = TimeRange::new(FROM + LENGTH, FROM + 2 * LENGTH).unwrap();
-    let shop = Box::new(Shop::with_config(ShopConfig {
-        seed: 11,
-        traces_per_second: 12.0,
-        start_ns: FROM - 3600 * SECOND,
-        incidents: incident.map(|kind| Planned::new(kind, window)).into_iter().collect(),
-        ..ShopConfig::default()
-    }));
-    let all = TimeRange::new(FROM - 60 * SECOND, window.to() + 60 * SECOND).unwrap();
-    for slice in shop.slices(all, 60) {
-        send(&engine, slice).await;
-    }
-    engine.flush().await.unwrap();
-    (queries, window, dir)
-}
-
 async fn under(incident: Option<Incident>) -> Statements {
-    let (queries, window, _dir) = shop(incident).await;
-    let reference = TimeRange::new(FROM, FROM + LENGTH);
+    let shop = shop_under(incident).await;
+    let (queries, window, reference) = (&shop.queries, shop.window, Some(shop.reference));
     let all = queries.statements(&query(window, reference)).await.unwrap();
     // What else asks a database says which way a statement is slow, also when one service is asked for.
     let service = all.statements.first().map(|row| row.service.clone());
@@ -77,8 +52,9 @@ async fn newest(queries: &Queries, range: TimeRange) -> Vec<Trace> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_of_statements_is_told_of_its_traces() {
-    let (queries, window, _dir) = shop(Some(Incident::NPlusOne)).await;
-    let before = newest(&queries, TimeRange::new(FROM, FROM + LENGTH).unwrap()).await;
+    let shop = shop_under(Some(Incident::NPlusOne)).await;
+    let (queries, window) = (&shop.queries, shop.window);
+    let before = newest(queries, shop.reference).await;
     let loops = |traces: &[Trace]| -> Vec<(Trace, RepeatRow)> {
         let of = |trace: &Trace| {
             let own = trace.repeats.iter().filter(|repeat| repeat.kind == "loop");
@@ -87,7 +63,7 @@ async fn a_loop_of_statements_is_told_of_its_traces() {
         traces.iter().flat_map(of).collect()
     };
     assert!(loops(&before).is_empty(), "{:?}", loops(&before));
-    let found = loops(&newest(&queries, window).await);
+    let found = loops(&newest(queries, window).await);
     assert!(!found.is_empty());
     for (trace, repeat) in found {
         assert!(repeat.count >= 5 && repeat.count >= repeat.in_sequence, "{repeat:?}");

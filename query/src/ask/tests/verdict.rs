@@ -1,41 +1,20 @@
 //! Verdicts over the shop with one incident each, against what the shop knows of it.
 
-use headrope_model::TimeRange;
-use headrope_testdata::{Incident, Planned, Shop, ShopConfig};
+use headrope_testdata::Incident;
 
-use crate::QueryConfig;
 use crate::answer::verdict::{Verdict, VerdictQuery};
-use crate::tests::{empty, send};
-
-const SECOND: i64 = 1_000_000_000;
-/// 2025-01-06T00:10:00Z.
-const FROM: i64 = 1_736_122_200 * SECOND;
-/// Length of the reference and of the window.
-const LENGTH: i64 = 240 * SECOND;
+use crate::tests::shop_under;
 
 /// The verdict over a window with an incident, or without, against the time before it.
 async fn verdict(incident: Option<Incident>) -> Verdict {
-    let (engine, queries, _dir) = empty(QueryConfig::default()).await;
-    let window = TimeRange::new(FROM + LENGTH, FROM + 2 * LENGTH).unwrap();
-    let shop = Box::new(Shop::with_config(ShopConfig {
-        seed: 11,
-        traces_per_second: 12.0,
-        start_ns: FROM - 3600 * SECOND,
-        incidents: incident.map(|kind| Planned::new(kind, window)).into_iter().collect(),
-        ..ShopConfig::default()
-    }));
-    let all = TimeRange::new(FROM - 60 * SECOND, window.to() + 60 * SECOND).unwrap();
-    for slice in shop.slices(all, 60) {
-        send(&engine, slice).await;
-    }
-    engine.flush().await.unwrap();
+    let shop = shop_under(incident).await;
     let query = VerdictQuery {
-        range: window,
-        reference: TimeRange::new(FROM, FROM + LENGTH),
+        range: shop.window,
+        reference: Some(shop.reference),
         service: None,
         operation: None,
     };
-    queries.verdict(&query).await.unwrap()
+    shop.queries.verdict(&query).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,10 +10,8 @@ use headrope_analysis::verdict::{
 use headrope_model::TimeRange;
 
 use super::degrade::{degradable, survived};
-use crate::answer::Time;
 use crate::answer::verdict::{
     CulpritRow, Evidence, Harm, LedgerRow, LedgerRows, Refuted, Trust, Verdict, VerdictQuery,
-    Window,
 };
 use crate::ask::chains::Figures;
 
@@ -42,15 +40,11 @@ pub(super) fn card(
         degradable: degradable(inputs),
         trust: trust(inputs, figures),
         culprits,
-        window: window(query.range),
-        reference: window(reference),
+        window: query.range.into(),
+        reference: reference.into(),
         reference_chosen: if query.reference.is_some() { "asked" } else { "before" },
         rules_version: RULES_VERSION,
     }
-}
-
-fn window(range: TimeRange) -> Window {
-    Window { from: Time(range.from()), to: Time(range.to()) }
 }
 
 fn nanoseconds(ns: f64) -> i64 {

@@ -1,8 +1,8 @@
 //! What requests can do without while something is wrong.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use headrope_analysis::dependency::Strength;
+use headrope_analysis::dependency::Outcomes;
 use headrope_analysis::ledger::{Part, Wait};
 use headrope_analysis::verdict::{Action, Culprit, Inputs, Node};
 
@@ -25,24 +25,20 @@ pub(super) fn degradable(inputs: &Inputs) -> Vec<DegradeRow> {
     let entries = || inputs.window.entries.values();
     let all: f64 = entries().map(|entry| entry.time_ns).sum();
     let requests = inputs.window.requests() as f64;
-    let mut times: BTreeMap<&str, f64> = BTreeMap::new();
-    let weak = inputs.failing.iter().filter(|(_, o)| o.strength().strength == Strength::Weak);
-    for (name, _) in weak {
+    let row = |(name, outcomes): (&Arc<str>, &Outcomes)| {
         let parts = entries().flat_map(|entry| &entry.parts);
         let own = parts.filter(|(part, _)| is_of(part, name)).map(|(_, sum)| sum.time_ns);
-        times.insert(name, own.sum());
-    }
-    let row = |(name, time): (&str, f64)| {
-        let outcomes = inputs.failing.get(name).copied().unwrap_or_default();
+        let time: f64 = own.sum();
         DegradeRow {
-            name: name.to_owned(),
+            name: name.to_string(),
             failed: outcomes.when_callee_fails().of,
             failed_too: outcomes.both_failed,
             time_ns: if requests > 0.0 { (time / requests).round() as i64 } else { 0 },
             share: if all > 0.0 { time / all } else { 0.0 },
         }
     };
-    let mut rows: Vec<DegradeRow> = times.into_iter().map(row).collect();
+    let weak = inputs.failing.iter().filter(|(_, outcomes)| outcomes.is_weak());
+    let mut rows: Vec<DegradeRow> = weak.map(row).collect();
     rows.sort_by(|a, b| b.time_ns.cmp(&a.time_ns).then_with(|| a.name.cmp(&b.name)));
     rows.truncate(MOST);
     rows
@@ -66,7 +62,6 @@ pub(super) fn survived(culprit: &Culprit, inputs: &Inputs) -> Option<Evidence> {
 
 #[cfg(test)]
 mod tests {
-    use headrope_analysis::dependency::Outcomes;
     use headrope_analysis::ledger::{Operation, PartSum, Peer};
 
     use super::*;

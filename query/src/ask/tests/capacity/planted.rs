@@ -3,18 +3,16 @@
 
 use headrope_storage::{Engine, Export};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
     Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 
-use crate::tests::append;
+use crate::tests::{append, resource, text, traces};
 
 /// 2025-01-06T00:00:00Z.
 pub(super) const FROM: i64 = 1_736_121_600_000_000_000;
@@ -95,16 +93,6 @@ impl Planted {
     pub(super) fn range(&self) -> headrope_model::TimeRange {
         headrope_model::TimeRange::new(FROM, FROM + self.minutes * MINUTE).unwrap()
     }
-}
-
-pub(super) fn text(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
-}
-
-pub(super) fn resource(pairs: &[(&str, &str)]) -> Option<Resource> {
-    let attributes = pairs.iter().map(|(key, value)| text(key, value)).collect();
-    Some(Resource { attributes, ..Resource::default() })
 }
 
 fn instance(at: usize) -> Vec<(&'static str, String)> {
@@ -215,14 +203,6 @@ pub(super) async fn send(engine: &Engine, planted: Planted) {
         let payload = request.encode_to_vec();
         append(engine, Export::Metrics(request), payload).await;
     }
-}
-
-pub(super) async fn traces(engine: &Engine, resource: Option<Resource>, spans: Vec<Span>) {
-    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    let of_resource = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
-    let request = ExportTraceServiceRequest { resource_spans: vec![of_resource] };
-    let payload = request.encode_to_vec();
-    append(engine, Export::Traces(request), payload).await;
 }
 
 fn points(time: i64, values: &[(&str, f64)]) -> Vec<NumberDataPoint> {

@@ -1,0 +1,158 @@
+//! Harm beside time: requests that fail, and spans that do other things than before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{CHANCE, Edge, FAILED, Found, LEAST_CALLS, Node, RESHAPED, SURE};
+use crate::ledger::{EarlyEnd, Operation, Part, Profile, ShapeChange, Wait, early_ends};
+
+/// Least difference of the share of spans, and largest p-value, of another shape.
+const RESHAPED_SHARE: f64 = 0.05;
+const RESHAPED_P: f64 = 1e-5;
+/// Least rise of the share of spans that end early.
+const EARLY_SHARE: f64 = 0.1;
+
+impl Found {
+    /// Who made spans end: whoever answered last, if its own spans end early or those of all who call it do after it
+    /// answered; otherwise who ended.
+    fn ended_by(&self, end: &EarlyEnd, all: &[EarlyEnd]) -> Node {
+        let parent = Node::Service(end.parent.service.clone());
+        let Some(last) = end.last.as_ref().filter(|last| last.wait != Wait::Work) else {
+            return parent;
+        };
+        let callee = blamed(last);
+        if all.iter().any(|other| Node::Service(other.parent.service.clone()) == callee) {
+            return callee;
+        }
+        let of = |(ends, edge): &(&(Node, Node), &Edge)| {
+            ends.1 == callee && edge.weight >= LEAST_CALLS as f64
+        };
+        let callers: BTreeSet<&Node> =
+            self.edges.iter().filter(of).map(|(ends, _)| &ends.0).collect();
+        let after =
+            |other: &&EarlyEnd| other.last.as_ref().is_some_and(|last| blamed(last) == callee);
+        let with_end: BTreeSet<Node> = all
+            .iter()
+            .filter(after)
+            .map(|other| Node::Service(other.parent.service.clone()))
+            .collect();
+        match with_end.len() > 1
+            && callers.iter().filter(|c| !with_end.contains(c)).count() * 2 <= callers.len()
+        {
+            true => callee,
+            false => parent,
+        }
+    }
+
+    /// Requests that fail more often than before, where their failures begin.
+    pub(super) fn add_failures(&mut self, reference: &Profile, window: &Profile) {
+        let rates = |profile: &Profile| {
+            let all = profile.requests().max(1) as f64;
+            let mut rates: BTreeMap<Part, f64> = BTreeMap::new();
+            for (part, count) in profile.entries.values().flat_map(|entry| &entry.failures) {
+                *rates.entry(part.clone()).or_default() += *count as f64 / all;
+            }
+            (rates, all)
+        };
+        let ((before, n), (after, m)) = (rates(reference), rates(window));
+        for (part, rate) in after {
+            let usual = before.get(&part).copied().unwrap_or_default();
+            // With a failure more on either side (rule of succession): none that was seen is not none there is.
+            let error = ((usual * n + 1.0) / (n * n) + (rate * m + 1.0) / (m * m)).sqrt();
+            let sure = rate - usual - CHANCE * error;
+            if sure > 0.0 {
+                let node = blamed(&part);
+                let suspect = self.at(&node);
+                suspect.failure += FAILED * sure;
+                suspect.z = suspect.z.max((rate - usual) / error);
+                self.note(&node, f64::MIN_POSITIVE, &part);
+                self.give_retries(window, &node, &part);
+            }
+        }
+    }
+
+    /// Whoever fails is harmful by what its callers do about it: further attempts, and waiting between them.
+    fn give_retries(&mut self, window: &Profile, node: &Node, part: &Part) {
+        let caller = Node::Service(part.operation.service.clone());
+        if *node == caller {
+            return;
+        }
+        let again = self.calls.remove(part).unwrap_or_default();
+        let parents = window.children.keys().filter(|(_, child)| *child == part.operation);
+        let parents =
+            parents.map(|(parent, _)| parent).filter(|p| p.service == part.operation.service);
+        let waiting: f64 = parents.filter_map(|parent| self.work.remove(parent)).sum();
+        let from = self.at(&caller);
+        from.calls = (from.calls - again).max(0.0);
+        from.work = (from.work - waiting).max(0.0);
+        self.at(node).way += again + waiting;
+    }
+
+    /// Spans that do other things than before.
+    pub(super) fn add_shapes(
+        &mut self,
+        reference: &Profile,
+        window: &Profile,
+        shapes: &[ShapeChange],
+    ) {
+        let requests = window.requests().max(1) as f64;
+        let large = |change: &&ShapeChange| {
+            (change.window - change.reference).abs() > RESHAPED_SHARE && change.p_value < RESHAPED_P
+        };
+        let mut harms: BTreeMap<Operation, f64> = BTreeMap::new();
+        for change in shapes.iter().filter(large) {
+            let share = (change.spans.1 as f64 / requests).min(1.0);
+            let by_failures = left_out(reference, window, change);
+            let other = (change.window - change.reference).abs() - by_failures;
+            let harm = RESHAPED * share * other.max(0.0);
+            let worst = harms.entry(change.parent.clone()).or_default();
+            *worst = worst.max(harm);
+        }
+        let mut of_node: BTreeMap<Node, (f64, Operation)> = BTreeMap::new();
+        let mut note = |node: Node, harm: f64, parent: &Operation| {
+            let worst = of_node.entry(node).or_insert_with(|| (0.0, parent.clone()));
+            if harm > worst.0 {
+                *worst = (harm, parent.clone());
+            }
+        };
+        let early_ends: Vec<EarlyEnd> = early_ends(reference, window)
+            .into_iter()
+            .filter(|end| end.window - end.reference >= EARLY_SHARE)
+            .collect();
+        for (parent, harm) in harms.into_iter().filter(|(_, harm)| *harm > 0.0) {
+            note(Node::Service(parent.service.clone()), harm, &parent);
+        }
+        for end in early_ends.iter().filter(|end| end.is_sure) {
+            let harm = RESHAPED * (end.window - end.reference);
+            note(self.ended_by(end, &early_ends), harm, &end.parent);
+        }
+        for (node, (harm, operation)) in of_node {
+            let suspect = self.at(&node);
+            suspect.shape += harm;
+            suspect.z = suspect.z.max(SURE);
+            if suspect.part.is_none() {
+                suspect.part = Some(Part { operation, wait: Wait::Work });
+            }
+        }
+    }
+}
+
+/// By how much the share of spans with a child changes at most because more of the operation's spans fail, which are left
+/// out: if all that fail would have had the child, or none of them.
+fn left_out(reference: &Profile, window: &Profile, change: &ShapeChange) -> f64 {
+    let failed = |profile: &Profile| {
+        let failed = profile.failed.get(&change.parent).copied().unwrap_or_default() as f64;
+        let fine = profile.visits.get(&change.parent).copied().unwrap_or_default() as f64;
+        failed / (failed + fine).max(1.0)
+    };
+    let more = (failed(window) - failed(reference)).max(0.0);
+    more * change.reference.max(1.0 - change.reference) / (1.0 - more).max(f64::MIN_POSITIVE)
+}
+
+/// Who is harmed by a part: whoever does the work.
+fn blamed(part: &Part) -> Node {
+    match &part.wait {
+        Wait::Work => Node::Service(part.operation.service.clone()),
+        Wait::Way(service) => Node::Service(service.clone()),
+        Wait::Remote(peer) => Node::Peer(peer.name.clone()),
+    }
+}
