@@ -354,15 +354,17 @@ def _attribute_names(server, run):
     answer = server.get("/api/v1/attributes", signal="spans", limit=1000, **run.window())
     assert answer["complete"] and answer["left_off"] == 0, answer
     named = {(a["level"], a["key"]): a for a in answer["attributes"]}
-    for key, value_type in [(("record", "http.response.status_code"), "int"), (("record", "db.query.text"), "string"),
+    # Some instrumentations still use the older name.
+    statement = next(key for key in ("db.query.text", "db.statement") if ("record", key) in named)
+    for key, value_type in [(("record", "http.response.status_code"), "int"), (("record", statement), "string"),
                             (("resource", "telemetry.sdk.language"), "string"), (("resource", "process.pid"), "int")]:
         assert value_type in named[key]["types"], f"{key}: {named.get(key)}"
         rows = server.sql(f"""SELECT sum(value_count) AS n FROM attribute_keys WHERE signal = 'spans'
             AND level = '{key[0]}' AND key = '{key[1]}'""")
         assert rows[0]["n"] >= named[key]["values"] > 0, f"{key}: {rows}, {named[key]}"
-    counted = server.sql("SELECT count(attr(attributes, 'db.query.text')) AS n FROM spans")[0]["n"]
-    named = server.sql("SELECT sum(value_count) AS n FROM attribute_keys WHERE key = 'db.query.text' AND signal = 'spans'")
-    equal(named[0]["n"], counted, "values of db.query.text")
+    counted = server.sql(f"SELECT count(attr(attributes, '{statement}')) AS n FROM spans")[0]["n"]
+    keys = f"SELECT sum(value_count) AS n FROM attribute_keys WHERE key = '{statement}' AND signal = 'spans'"
+    equal(server.sql(keys)[0]["n"], counted, f"values of {statement}")
 
 
 def _trace_search(server, run):
