@@ -32,13 +32,15 @@ const STEPS: [i64; 22] = [
 
 /// The smallest round step, in nanoseconds, of which `target` cover the range (one that does not
 /// start on a multiple of the step touches one bucket more). Below a second steps are 1, 2 or 5 times
-/// a power of ten; the longest is 365 days, also when none is long enough. A target of 0 counts as 1.
+/// a power of ten, above 365 days whole times as many. A target of 0 counts as 1.
 #[must_use]
 pub fn time_step_ns(range: TimeRange, target: usize) -> i64 {
     let target = i64::try_from(target).unwrap_or(i64::MAX).max(1);
     let least = range.duration_ns().saturating_sub(1) / target + 1;
     let decades = (0..9).flat_map(|e| [1, 2, 5].map(|m| m * 10i64.pow(e)));
-    decades.chain(STEPS).find(|step| *step >= least).unwrap_or(STEPS[STEPS.len() - 1])
+    let longest = STEPS[STEPS.len() - 1];
+    let years = || longest.saturating_mul((least - 1) / longest + 1);
+    decades.chain(STEPS).find(|step| *step >= least).unwrap_or_else(years)
 }
 
 /// Consecutive buckets of equal length that cover a range of time and start on multiples of their

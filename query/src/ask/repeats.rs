@@ -2,6 +2,7 @@
 
 use headrope_analysis::repeat::{self, Call, Repeat, RepeatKind};
 use headrope_analysis::{CallChain, SpanKind};
+use headrope_model::semconv;
 use serde_json::Value;
 
 use super::peer::Called;
@@ -38,29 +39,31 @@ struct Said {
     is_resend: bool,
 }
 
-fn text<'a>(attributes: &'a Value, keys: &[&str]) -> Option<&'a str> {
-    let found = keys.iter().find_map(|key| attributes.get(*key)?.as_str());
-    found.filter(|text| !text.is_empty())
+/// The attribute of a promoted column, under its present or an older name.
+fn text<'a>(attributes: &'a Value, column: &str) -> Option<&'a str> {
+    let promoted = semconv::SPAN.iter().find(|promoted| promoted.column == column)?;
+    let mut keys = std::iter::once(promoted.key).chain(promoted.aliases.iter().copied());
+    keys.find_map(|key| attributes.get(key)?.as_str()).filter(|text| !text.is_empty())
 }
 
 impl Said {
     fn of(span: &TraceSpan) -> Self {
         let attributes = &span.attributes;
-        let text = |keys: &[&'static str]| text(attributes, keys);
-        let method = text(&["http.request.method", "http.method"]);
-        let statement = text(&["db.query.text", "db.statement"]);
+        let text = |column| text(attributes, column);
+        let method = text("http_request_method");
+        let statement = text("db_query_text");
         let called = Called {
             name: &span.name,
-            service: text(&["service.peer.name", "peer.service"]),
-            address: text(&["server.address", "net.peer.name"]),
-            db: text(&["db.system.name", "db.system"]),
-            namespace: text(&["db.namespace", "db.name"]),
-            summary: text(&["db.query.summary"]),
-            operation: text(&["db.operation.name", "db.operation"]),
-            collection: text(&["db.collection.name", "db.sql.table"]),
-            messaging: text(&["messaging.system"]),
-            destination: text(&["messaging.destination.name"]),
-            is_rpc: text(&["rpc.system.name", "rpc.system"]).is_some(),
+            service: text("service_peer_name"),
+            address: text("server_address"),
+            db: text("db_system_name"),
+            namespace: text("db_namespace"),
+            summary: text("db_query_summary"),
+            operation: text("db_operation_name"),
+            collection: text("db_collection_name"),
+            messaging: text("messaging_system"),
+            destination: text("messaging_destination_name"),
+            is_rpc: text("rpc_system_name").is_some(),
             is_http: method.is_some(),
             ..Called::default()
         };
@@ -70,7 +73,7 @@ impl Said {
             true => what.to_owned(),
             false => format!("{} {what}", peer.name),
         };
-        let request = text(&["url.full", "http.url", "url.path", "http.target"]);
+        let request = text("url_full").or_else(|| text("url_path"));
         let is_read = match called.db {
             Some(_) => {
                 let begin = called.operation.or(statement).or(called.summary).unwrap_or(&span.name);

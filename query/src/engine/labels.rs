@@ -38,14 +38,24 @@ fn same(a: &StringArray, b: &StringArray) -> bool {
     ends(a) == ends(b)
 }
 
-/// The place of each row's label in its dictionary; null comes after the last.
-fn places(codes: &Codes, size: usize) -> impl Iterator<Item = usize> + '_ {
+/// Hands the place of each row's label in its dictionary to `each`; null comes after the last.
+fn places<T>(
+    codes: &Codes,
+    size: usize,
+    out: impl Iterator<Item = T>,
+    mut each: impl FnMut(T, usize),
+) {
     let keys = codes.keys();
-    let nulls = keys.nulls().filter(|n| n.null_count() > 0);
-    keys.values().iter().enumerate().map(move |(row, key)| match nulls {
-        Some(nulls) if nulls.is_null(row) => size,
-        _ => usize::try_from(*key).map_or(size, |key| key.min(size)),
-    })
+    // No code is negative; one that is would come after the last, too.
+    let place = |key: &i32| (key.cast_unsigned() as usize).min(size);
+    let rows = out.zip(keys.values());
+    match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
+        // Without a question for each row this is a few instructions for many of them.
+        None => rows.for_each(|(to, key)| each(to, place(key))),
+        Some(nulls) => rows.zip(nulls.iter()).for_each(|((to, key), is_valid)| {
+            each(to, if is_valid { place(key) } else { size });
+        }),
+    }
 }
 
 /// Numbers of the labels of one column, in the order they were met.
@@ -81,6 +91,8 @@ pub(super) struct Groups {
     numbers: Vec<Vec<u32>>,
     /// The group of each combination of places that was met; empty when there are too many.
     table: Vec<u32>,
+    /// The combination of each row of a batch.
+    combined: Vec<usize>,
 }
 
 impl Groups {
@@ -92,6 +104,7 @@ impl Groups {
             dictionaries: Vec::new(),
             numbers: Vec::new(),
             table: Vec::new(),
+            combined: Vec::new(),
         }
     }
 
@@ -107,7 +120,10 @@ impl Groups {
             .flat_map(|c| &c.texts)
             .map(|t| 2 * t.as_ref().map_or(0, |t| t.len()) + 64)
             .sum();
-        texts + self.table.len() * 4 + self.labels.len() * (64 + 8 * self.columns.len())
+        texts
+            + self.table.len() * 4
+            + self.combined.len() * 8
+            + self.labels.len() * (64 + 8 * self.columns.len())
     }
 
     /// The group of each row, given its labels.
@@ -119,21 +135,22 @@ impl Groups {
             self.learn(&all);
         }
         let rows = labels.first().map_or(0, |l| l.len());
-        let mut combined = vec![0_usize; rows];
+        let mut combined = std::mem::take(&mut self.combined);
+        combined.clear();
+        combined.resize(rows, 0);
         for ((codes, texts), numbers) in all.iter().zip(&self.numbers) {
-            for (sum, place) in combined.iter_mut().zip(places(codes, texts.len())) {
-                *sum = *sum * numbers.len() + place;
+            let of = numbers.len();
+            places(codes, texts.len(), combined.iter_mut(), |sum, place| *sum = *sum * of + place);
+        }
+        let known = |at: &usize| self.table.get(*at).map_or(NONE, |group| *group) as usize;
+        out.clear();
+        out.extend(combined.iter().map(known));
+        for (group, at) in out.iter_mut().zip(&combined) {
+            if *group == NONE as usize {
+                *group = self.group(*at) as usize;
             }
         }
-        out.clear();
-        out.reserve(rows);
-        for at in combined {
-            let group = match self.table.get(at) {
-                Some(group) if *group != NONE => *group,
-                _ => self.group(at),
-            };
-            out.push(group as usize);
-        }
+        self.combined = combined;
         Ok(())
     }
 
@@ -244,10 +261,11 @@ impl Value {
                         Err(_) => return over(expr, schema, &[cast(label, &DataType::Utf8View)?]),
                     },
                 };
-                let places: Vec<u32> = places(codes, texts.len())
-                    .map(|place| u32::try_from(place).unwrap_or_default())
-                    .collect();
-                Ok(take(&values, &UInt32Array::from(places), None)?)
+                let mut at = vec![0_u32; codes.len()];
+                places(codes, texts.len(), at.iter_mut(), |at, place| {
+                    *at = u32::try_from(place).unwrap_or_default();
+                });
+                Ok(take(&values, &UInt32Array::from(at), None)?)
             }
             Self::General { columns, expr, schema } => {
                 let arrays = columns.iter().zip(schema.fields()).map(|(at, field)| {

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,8 @@ use bytes::Bytes;
 use headrope_storage::Segment;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 
 /// Ranges closer to each other than this are read at once: a read costs about as much as copying so
 /// many bytes.
@@ -48,9 +49,23 @@ impl Positioned {
         if let Some(segment) = &self.segment {
             segment.check(std::slice::from_ref(&range)).map_err(io::Error::other)?;
         }
-        let mut buffer = vec![0; length];
-        self.file.read_exact_at(&mut buffer, range.start)?;
-        Ok(buffer.into())
+        self.fetch(length, range.start).map(Bytes::from)
+    }
+
+    /// Bytes from a place on, into memory that is not zeroed first.
+    fn fetch(&self, length: usize, start: u64) -> io::Result<Vec<u8>> {
+        let mut buffer = Vec::with_capacity(length);
+        while buffer.len() < length {
+            let at = start + buffer.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // There may be more room than was asked for.
+        buffer.truncate(length);
+        Ok(buffer)
     }
 
     /// The bytes of each of some ranges; those that lie close together are read at once.

@@ -14,9 +14,10 @@
 //! Which keys are dense differs from file to file; which values are where is exact row by row, so row
 //! groups of different files can stand side by side. Order among the keys of a row is not kept.
 //!
-//! Reading order: `census` (which keys there are), `split` (rows to columns), [`Layout`], `whole`
+//! Reading order: `census` (which keys there are), `split` (rows to columns) and its `cells`, [`Layout`], `whole`
 //! (columns to rows), `find` (one key), `names` (which keys with what types, for who looks for one).
 
+mod cells;
 mod census;
 mod find;
 pub mod names;
@@ -31,10 +32,11 @@ use arrow::datatypes::Schema;
 use headrope_model::DataSet;
 use headrope_model::semconv::{self, Promoted};
 
+pub(crate) use cells::Cells;
 pub(crate) use census::Census;
 pub use find::Find;
 pub use names::Names;
-pub(crate) use split::{Cells, Split, split};
+pub(crate) use split::{Split, split};
 pub(crate) use tally::{MAX_DENSE, Tally, choose, value_of};
 pub use tally::{REST_KEYS, rest_keys};
 
