@@ -142,12 +142,13 @@ impl Groups {
             let of = numbers.len();
             places(codes, texts.len(), combined.iter_mut(), |sum, place| *sum = *sum * of + place);
         }
-        let known = |at: &usize| self.table.get(*at).map_or(NONE, |group| *group) as usize;
         out.clear();
-        out.extend(combined.iter().map(known));
+        out.extend(combined.iter().map(|at| self.known(*at) as usize));
         for (group, at) in out.iter_mut().zip(&combined) {
             if *group == NONE as usize {
-                *group = self.group(*at) as usize;
+                // A row before may have been the first with these labels.
+                let known = self.known(*at);
+                *group = if known == NONE { self.group(*at) } else { known } as usize;
             }
         }
         self.combined = combined;
@@ -171,7 +172,12 @@ impl Groups {
         self.table.resize(size, NONE);
     }
 
-    /// The group of a combination of places.
+    /// The group of a combination of places, if it was met.
+    fn known(&self, at: usize) -> u32 {
+        self.table.get(at).map_or(NONE, |group| *group)
+    }
+
+    /// The group of a combination of places, numbered if it is new.
     fn group(&mut self, at: usize) -> u32 {
         let mut rest = at;
         let mut labels = vec![NONE; self.numbers.len()];

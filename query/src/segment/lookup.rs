@@ -18,7 +18,7 @@ use super::pages::{Page, integer, pages, text};
 /// Above this number of pages a row group's bloom filter is worth reading.
 const PAGES_UNFILTERED: usize = 4;
 /// Rows decoded at a time.
-const BATCH_ROWS: usize = 16 << 10;
+const BATCH_ROWS: usize = 8 << 10;
 
 /// The pages of a column of ids that may hold one of these, which are sorted. Where rows are sorted by
 /// the column it is one page for each id.
