@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{cast, take_record_batch};
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use headrope_model::{DataSet, TraceId};
+use headrope_storage::dense::WHOLE;
 use headrope_storage::{LiveBatch, Segment, Snapshot};
 use tokio::task::JoinSet;
 
@@ -149,12 +150,45 @@ pub(crate) async fn spans(
     let live = live.filter(|l| l.min_time <= extent.to && l.max_time >= extent.from);
     let live: Vec<RecordBatch> =
         live.filter_map(|l| live_rows(l, &ids).transpose()).collect::<Result<_>>()?;
-    let each = parts.div_ceil(found.len().max(1));
-    let found = found.into_iter().flat_map(|part| part.split(each)).collect();
-    let read = rows::read_all(footers, found, columns).await?;
-    let mut batches: Vec<RecordBatch> = read.into_iter().flatten().collect();
+    let mut batches = read(footers, found, columns, parts).await?;
     batches.extend(rows::live(footers, DataSet::Spans, live, columns, context).await?);
     Ok(batches)
+}
+
+/// Columns of found rows. Each column is opened once, however many threads there are: attributes are about half of the
+/// work.
+async fn read(
+    footers: &Arc<Footers>,
+    found: Vec<Part>,
+    columns: &[&str],
+    parts: usize,
+) -> Result<Vec<RecordBatch>> {
+    let found = Part::joined(found);
+    let others: Vec<&str> = columns.iter().copied().filter(|column| *column != WHOLE).collect();
+    if found.len() >= parts || others.is_empty() || others.len() == columns.len() {
+        let each = parts.div_ceil(found.len().max(1));
+        let found = found.into_iter().flat_map(|part| part.split(each)).collect();
+        let read = rows::read_all(footers, found, columns).await?;
+        return Ok(read.into_iter().flatten().collect());
+    }
+    let (others, attributes) = tokio::try_join!(
+        rows::read_all(footers, found.clone(), &others),
+        rows::read_all(footers, found, &[WHOLE]),
+    )?;
+    let pairs = others.iter().flatten().zip(attributes.iter().flatten());
+    pairs.map(|(others, attributes)| beside(others, attributes, columns)).collect()
+}
+
+/// Columns of two batches of the same rows.
+fn beside(a: &RecordBatch, b: &RecordBatch, columns: &[&str]) -> Result<RecordBatch> {
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for column in columns {
+        let of = if a.schema_ref().index_of(column).is_ok() { a } else { b };
+        let at = of.schema_ref().index_of(column)?;
+        fields.push(Arc::new(of.schema_ref().field(at).clone()));
+        arrays.push(Arc::clone(of.column(at)));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 /// Pages of a segment that may hold a span of a trace.

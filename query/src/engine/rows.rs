@@ -3,6 +3,7 @@
 //! Opening a column costs about as much as decoding a page of it, and most columns are null in the few
 //! rows of one service: those are not opened.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::segment::{Footer, Footers, Positioned, each_batch, is_null};
 const PART_ROWS: usize = 8;
 
 /// Rows of a segment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) segment: Arc<Segment>,
     /// Ascending.
@@ -35,6 +36,20 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// One part for each segment.
+    pub(crate) fn joined(parts: Vec<Self>) -> Vec<Self> {
+        let mut by_segment: BTreeMap<String, Self> = BTreeMap::new();
+        for Self { segment, rows } in parts {
+            let none = Self { segment: Arc::clone(&segment), rows: Vec::new() };
+            by_segment.entry(segment.meta().id.clone()).or_insert(none).rows.extend(rows);
+        }
+        for part in by_segment.values_mut() {
+            part.rows.sort_unstable();
+            part.rows.dedup();
+        }
+        by_segment.into_values().collect()
+    }
+
     /// At most so many parts of neighbouring rows, unless there are few.
     pub(crate) fn split(self, parts: usize) -> Vec<Self> {
         let rows = self.rows.len().div_ceil(parts.max(1)).max(PART_ROWS);
