@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{cast, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
-use datafusion::common::exec_datafusion_err;
+use datafusion::common::{exec_datafusion_err, exec_err};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use headrope_model::{DataSet, TraceId};
@@ -175,7 +175,12 @@ async fn read(
         rows::read_all(footers, found.clone(), &others),
         rows::read_all(footers, found, &[WHOLE]),
     )?;
-    let pairs = others.iter().flatten().zip(attributes.iter().flatten());
+    let (others, attributes) = (others.concat(), attributes.concat());
+    if others.len() != attributes.len() {
+        let (a, b) = (others.len(), attributes.len());
+        return exec_err!("the same rows came in {a} batches and, their attributes, in {b}");
+    }
+    let pairs = others.iter().zip(&attributes);
     pairs.map(|(others, attributes)| beside(others, attributes, columns)).collect()
 }
 
