@@ -8,7 +8,9 @@ use headrope_testdata::arbitrary::Dice;
 const MUTATIONS: u64 = 300;
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    // Asked when run: a test binary may be used again in another clone with the same target directory.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("run by cargo");
+    let folder = Path::new(&manifest).join("fuzz/corpus").join(target);
     let mut paths: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
