@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::profile::origin;
-use super::{EntryProfile, Operation, Part, PartSum, Peer, Profile, Wait};
+use super::{EntryProfile, Operation, Part, PartSum, Peer, Profile, Wait, WorkSum};
 use crate::critical_path::{critical_path, time_on_path};
 use crate::trace::{CallChain, Node, SpanKind, SpanStatus};
 
@@ -54,6 +54,7 @@ enum WaitNumber {
 struct EntrySums {
     sums: EntryProfile,
     parts: HashMap<u32, PartSum>,
+    work: HashMap<Arc<str>, WorkSum>,
     failures: HashMap<u32, u64>,
 }
 
@@ -114,12 +115,16 @@ impl ProfileBuilder {
             .collect();
         let times = time_on_path(chain, &critical_path(chain, root));
         let own = own_sums(&within, &known, &times);
+        let work = self.work(&own);
         let Some(Some(entry)) = known.get(root) else { return false };
         let entry = self.entries.entry(entry.operation).or_default();
         let duration = first.duration_ns as f64;
         entry.sums.requests += 1;
         entry.sums.time_ns += duration;
         entry.sums.square_ns += duration * duration;
+        for (service, time) in work {
+            entry.work.entry(service).or_default().observe(time);
+        }
         for (part, mut sum) in own {
             sum.square_ns = sum.time_ns * sum.time_ns;
             sum.requests = 1;
@@ -166,6 +171,20 @@ impl ProfileBuilder {
         };
         let operation = self.operations.of(operation(node));
         Some(Known { operation, part: self.parts.of((operation, wait)) })
+    }
+
+    /// What each service worked on one request, nanoseconds.
+    fn work(&self, own: &[(u32, PartSum)]) -> Vec<(Arc<str>, f64)> {
+        let mut work: Vec<(Arc<str>, f64)> = Vec::new();
+        for (part, sum) in own {
+            let Some((operation, WaitNumber::Work)) = self.parts.get(*part) else { continue };
+            let Some(Operation { service, .. }) = self.operations.get(*operation) else { continue };
+            match work.iter_mut().find(|(other, _)| other == service) {
+                Some((_, time)) => *time += sum.time_ns,
+                None => work.push((service.clone(), sum.time_ns)),
+            }
+        }
+        work
     }
 
     fn count_places(
@@ -233,6 +252,7 @@ impl ProfileBuilder {
             let mut profile = sums.sums;
             profile.parts =
                 sums.parts.into_iter().filter_map(|(p, sum)| Some((part(p)?, sum))).collect();
+            profile.work = sums.work.into_iter().collect();
             profile.failures =
                 sums.failures.into_iter().filter_map(|(p, n)| Some((part(p)?, n))).collect();
             Some((operation(number)?, profile))

@@ -1,8 +1,9 @@
 //! Two profiles against each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::{Entry, EntryProfile, Part, PartSum, Profile};
+use super::{Entry, EntryProfile, Part, PartSum, Profile, WorkSum};
 
 /// What a part adds to the change of the time of requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +61,9 @@ pub struct Ledger {
     pub reference_ns: f64,
     /// Its lines, the largest excess first, then by part. They add up to `excess_ns`.
     pub lines: Vec<Line>,
+    /// Of each service that worked on compared requests, what all its work together adds to the mean request over the
+    /// standard error of that: what slows every operation a little shows here first. 0 without enough requests to tell.
+    pub work_z: BTreeMap<Arc<str>, f64>,
     /// Every entry of either window.
     pub entries: Vec<EntryChange>,
     /// Requests of the window whose entry the reference knows, and all: the share the ledger speaks of.
@@ -75,6 +79,7 @@ pub fn ledger(reference: &Profile, window: &Profile) -> Ledger {
     let compared: u64 = names.iter().filter_map(|name| both(name)).map(|(_, w)| w.requests).sum();
     let mut found = Ledger { compared: (compared, window.requests()), ..Ledger::default() };
     let mut lines: BTreeMap<Part, Sum> = BTreeMap::new();
+    let mut work: BTreeMap<Arc<str>, WorkChange> = BTreeMap::new();
     for name in names {
         found.entries.push(change(name, reference.entries.get(name), window.entries.get(name)));
         let Some((was, is)) = both(name) else { continue };
@@ -91,7 +96,14 @@ pub fn ledger(reference: &Profile, window: &Profile) -> Ledger {
             let after = is.parts.get(part).copied().unwrap_or_default();
             lines.entry(part.clone()).or_default().add(weight, (n, before), (m, after));
         }
+        let services: BTreeSet<&Arc<str>> = was.work.keys().chain(is.work.keys()).collect();
+        for service in services {
+            let before = was.work.get(service).copied().unwrap_or_default();
+            let after = is.work.get(service).copied().unwrap_or_default();
+            work.entry(service.clone()).or_default().add(weight, (n, before), (m, after));
+        }
     }
+    found.work_z = work.into_iter().map(|(service, change)| (service, change.z())).collect();
     found.lines = lines.into_iter().map(|(part, sum)| sum.line(part, compared as f64)).collect();
     found.lines.sort_by(|a, b| b.excess_ns.total_cmp(&a.excess_ns).then(a.part.cmp(&b.part)));
     found
@@ -108,6 +120,25 @@ fn change(name: &Entry, was: Option<&EntryProfile>, is: Option<&EntryProfile>) -
         requests: (before, after),
         mean_ns: (mean(was), mean(is)),
         failed: (failed_before, failed_after),
+    }
+}
+
+/// The work of a service being summed up over entries.
+#[derive(Default)]
+struct WorkChange {
+    excess: f64,
+    variance: f64,
+}
+
+impl WorkChange {
+    fn add(&mut self, weight: f64, (n, before): (f64, WorkSum), (m, after): (f64, WorkSum)) {
+        let variance = |of: WorkSum, n: f64| variance((of.time_ns, of.square_ns), n);
+        self.excess += weight * (after.time_ns / m - before.time_ns / n);
+        self.variance += weight * weight * (variance(before, n) / n + variance(after, m) / m);
+    }
+
+    fn z(&self) -> f64 {
+        if self.variance > 0.0 { self.excess / self.variance.sqrt() } else { 0.0 }
     }
 }
 
@@ -133,6 +164,7 @@ impl Sum {
         let by_count = if after.visits == 0 { excess } else { more * usual };
         self.excess += weight * excess;
         self.by_count += weight * by_count;
+        let variance = |of: PartSum, n: f64| variance((of.time_ns, of.square_ns), n);
         self.variance += weight * weight * (variance(before, n) / n + variance(after, m) / m);
         self.before.merge(&before);
         self.after.merge(&after);
@@ -182,11 +214,11 @@ fn typical(before: &PartSum, after: &PartSum) -> (f64, f64) {
     (if known { (is - was) / error } else { 0.0 }, (is - was).exp())
 }
 
-/// Sample variance of a part's time over `n` requests; those without the part have none.
-fn variance(sum: PartSum, n: f64) -> f64 {
+/// Sample variance of a time over `n` requests of its sum and the sum of its squares; requests without it count as 0.
+fn variance((sum, squares): (f64, f64), n: f64) -> f64 {
     if n < 2.0 {
         return 0.0;
     }
-    let mean = sum.time_ns / n;
-    ((sum.square_ns / n - mean * mean) * n / (n - 1.0)).max(0.0)
+    let mean = sum / n;
+    ((squares / n - mean * mean) * n / (n - 1.0)).max(0.0)
 }

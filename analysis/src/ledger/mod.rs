@@ -22,7 +22,7 @@ mod tests;
 
 pub use build::ProfileBuilder;
 pub use compare::{EntryChange, Ledger, Line, ledger};
-pub use profile::{Entry, EntryProfile, PartSum, Profile};
+pub use profile::{Entry, EntryProfile, PartSum, Profile, WorkSum};
 pub use shape::{EarlyEnd, ShapeChange, early_ends, shapes};
 
 /// An operation of a service.

@@ -61,6 +61,29 @@ impl PartSum {
     }
 }
 
+/// What a service's own work comes to over the requests of an entry, all its operations together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct WorkSum {
+    /// Time on the critical path, nanoseconds.
+    pub time_ns: f64,
+    /// Sum of the squares of its time in each request, square nanoseconds: operations of one request are not
+    /// independent, so that their squares do not tell how much their sum varies.
+    pub square_ns: f64,
+}
+
+impl WorkSum {
+    /// Counts a request that the service worked on for so many nanoseconds on its path.
+    pub(super) fn observe(&mut self, time_ns: f64) {
+        self.time_ns += time_ns;
+        self.square_ns += time_ns * time_ns;
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.time_ns += other.time_ns;
+        self.square_ns += other.square_ns;
+    }
+}
+
 /// The requests of one entry.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EntryProfile {
@@ -74,6 +97,8 @@ pub struct EntryProfile {
     pub square_ns: f64,
     /// Their parts. The times of all parts add up to `time_ns`.
     pub parts: BTreeMap<Part, PartSum>,
+    /// The own work of each service on the path.
+    pub work: BTreeMap<Arc<str>, WorkSum>,
     /// Where failures of requests began: the last of the spans with the status error that lead down from the root.
     pub failures: BTreeMap<Part, u64>,
 }
@@ -115,6 +140,9 @@ impl Profile {
             entry.square_ns += theirs.square_ns;
             for (part, sum) in &theirs.parts {
                 entry.parts.entry(part.clone()).or_default().merge(sum);
+            }
+            for (service, sum) in &theirs.work {
+                entry.work.entry(service.clone()).or_default().merge(sum);
             }
             for (part, count) in &theirs.failures {
                 *entry.failures.entry(part.clone()).or_default() += count;

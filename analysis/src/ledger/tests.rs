@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use headrope_model::SpanId;
@@ -105,6 +107,39 @@ fn the_extra_time_is_its_parts() {
     assert!(excess(&ledger(&reference, &reference), &work).abs() < 1.0);
 }
 
+/// A request of one service whose three operations each take `more` longer now and then, by turns or together.
+fn jittery(n: i64, more: i64, together: bool) -> CallChain {
+    use SpanKind::{Internal, Server};
+    let turn = n % 3;
+    let own = |at: i64| 20 + more + if together || turn == at { 10 * turn } else { 0 };
+    let (a, b, c) = (own(0), own(1), own(2));
+    chain(&[
+        (1, 0, "cart", "GET /cart", Server, 0, a + b + c),
+        (2, 1, "cart", "load", Internal, a, b),
+        (3, 1, "cart", "render", Internal, a + b, c),
+    ])
+}
+
+#[test]
+fn all_work_of_a_service_is_surer_than_the_surest_of_it() {
+    let of = |n: i64, more, together| {
+        profile(&(0..n).map(|n| jittery(n, more, together)).collect::<Vec<_>>())
+    };
+    let of_ledger = |together| {
+        let found = ledger(&of(60, 0, together), &of(45, 3, together));
+        assert_eq!(found.lines.len(), 3);
+        let surest = found.lines.iter().map(|line| line.z).fold(0.0, f64::max);
+        (surest, found.work_z["cart"])
+    };
+    // Nine milliseconds in all; the variance of a sum is not the sum of variances when operations are slow together.
+    let of_sum = |variance: f64| 9.0 / (variance / 59.0 + variance / 44.0).sqrt();
+    let (surest, together) = of_ledger(true);
+    let thirds = 2.0 / 3.0 * 30.0_f64.powi(2);
+    assert!((together - of_sum(thirds)).abs() < 0.05 * together, "{together} {surest}");
+    let (surest, apart) = of_ledger(false);
+    assert!(apart > surest && apart > together, "{apart} {surest} {together}");
+}
+
 #[test]
 fn calls_without_a_kind_are_told_by_who_answers() {
     use SpanKind::Unspecified as Any;
@@ -202,6 +237,32 @@ fn any_chain() -> impl Strategy<Value = Vec<SpanRecord>> {
     })
 }
 
+/// Whether the work of services is what their parts come to, request by request.
+fn works_as_alone(all: &Profile, chains: &[CallChain]) -> bool {
+    let mut expected: BTreeMap<(Entry, Arc<str>), (f64, f64)> = BTreeMap::new();
+    for one in chains.iter().map(|chain| profile(std::slice::from_ref(chain))) {
+        let mut of_request: BTreeMap<(Entry, Arc<str>), f64> = BTreeMap::new();
+        for (entry, sums) in &one.entries {
+            for (part, sum) in sums.parts.iter().filter(|(part, _)| part.wait == Wait::Work) {
+                let key = (entry.clone(), part.operation.service.clone());
+                *of_request.entry(key).or_default() += sum.time_ns;
+            }
+        }
+        for (key, time) in of_request {
+            let sums = expected.entry(key).or_default();
+            *sums = (sums.0 + time, sums.1 + time * time);
+        }
+    }
+    let of = |entry: &Entry| all.entries.get(entry).map(|sums| &sums.work);
+    let found: usize = all.entries.values().map(|sums| sums.work.len()).sum();
+    let close = |a: f64, b: f64| (a - b).abs() <= 1.0 + 1e-9 * b;
+    found == expected.len()
+        && expected.iter().all(|((entry, service), (time, square))| {
+            let sum = of(entry).and_then(|work| work.get(service));
+            sum.is_some_and(|sum| close(sum.time_ns, *time) && close(sum.square_ns, *square))
+        })
+}
+
 proptest! {
     #[test]
     fn parts_and_lines_add_up(
@@ -216,7 +277,9 @@ proptest! {
             prop_assert!((parts - entry.time_ns).abs() <= 1.0 + 1e-9 * entry.time_ns);
             prop_assert_eq!(entry.failures.values().sum::<u64>(), entry.failed);
         }
+        prop_assert!(works_as_alone(&was, &chains(&reference)));
         let found = ledger(&was, &is);
+        prop_assert!(found.work_z.values().all(|z| z.is_finite()));
         let lines: f64 = found.lines.iter().map(|line| line.excess_ns).sum();
         prop_assert!((lines - found.excess_ns).abs() <= 1.0, "{} {}", lines, found.excess_ns);
         for line in &found.lines {

@@ -21,4 +21,4 @@ pub use reading::{Measure, Owner, Reading, Release};
 pub use suspect::{FAILED, Node, RESHAPED, SURE, Suspect, suspects};
 
 /// Version of the rules: what the same inputs lead to changes with it only.
-pub const RULES_VERSION: u32 = 3;
+pub const RULES_VERSION: u32 = 4;

@@ -59,7 +59,7 @@ pub struct Suspect {
     pub statement_share: f64,
     /// Whether it is a database, cache or queue.
     pub is_store: bool,
-    /// Standard errors by which the surest of what it explains exceeds the reference.
+    /// Standard errors by which the surest of what it explains, or all its work together, exceeds the reference.
     pub z: f64,
 }
 
@@ -198,6 +198,12 @@ impl Found {
                 if edge.worst.as_ref().is_none_or(|(worst, _)| *worst < harm) {
                     edge.worst = Some((harm, line.part.clone()));
                 }
+            }
+        }
+        for (service, z) in &ledger.work_z {
+            let known = found.suspects.get_mut(&Node::Service(service.clone()));
+            if let Some(suspect) = known.filter(|suspect| suspect.work > 0.0) {
+                suspect.z = suspect.z.max(*z);
             }
         }
         found
