@@ -3,12 +3,12 @@
 //! A window has tens of thousands of spans and some hundred operations: every name is looked up once for each span,
 //! and what is counted is counted under small numbers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::profile::origin;
+use super::profile::{origin, overcome};
 use super::{EntryProfile, Operation, Part, PartSum, Peer, Profile, Wait, WorkSum};
 use crate::critical_path::{critical_path, time_on_path};
 use crate::trace::{CallChain, Node, SpanKind, SpanStatus};
@@ -56,6 +56,7 @@ struct EntrySums {
     parts: HashMap<u32, PartSum>,
     work: HashMap<Arc<str>, WorkSum>,
     failures: HashMap<u32, u64>,
+    overcome: HashMap<u32, u64>,
 }
 
 /// A node by numbers; `None` for a span that was not received.
@@ -136,6 +137,13 @@ impl ProfileBuilder {
             if let Some(Some(begins)) = known.get(origin(chain, root)) {
                 *entry.failures.entry(begins.part).or_default() += 1;
             }
+        } else {
+            let begins = overcome(chain, within.clone()).into_iter();
+            let parts: BTreeSet<u32> =
+                begins.filter_map(|at| known.get(at).copied().flatten()).map(|k| k.part).collect();
+            for part in parts {
+                *entry.overcome.entry(part).or_default() += 1;
+            }
         }
         self.count_shapes(chain, &within, &known);
         self.count_places(chain, &known, &times, place);
@@ -211,8 +219,10 @@ impl ProfileBuilder {
             if matches!(node.kind, SpanKind::Client | SpanKind::Producer) {
                 continue;
             }
-            // What a span that fails does not do is a failure, which is counted as such.
-            if node.status == SpanStatus::Error {
+            // What a span does or leaves because something failed is a failure, which is counted as such.
+            let failed = |node: &Node| node.status == SpanStatus::Error;
+            let mut below = chain.children(at).filter_map(|child| chain.nodes.get(child));
+            if failed(node) || below.any(failed) {
                 *self.failed.entry(own.operation).or_default() += 1;
                 continue;
             }
@@ -255,6 +265,8 @@ impl ProfileBuilder {
             profile.work = sums.work.into_iter().collect();
             profile.failures =
                 sums.failures.into_iter().filter_map(|(p, n)| Some((part(p)?, n))).collect();
+            profile.overcome =
+                sums.overcome.into_iter().filter_map(|(p, n)| Some((part(p)?, n))).collect();
             Some((operation(number)?, profile))
         };
         let pair = |((a, b), sum)| Some(((operation(a)?, operation(b)?), sum));

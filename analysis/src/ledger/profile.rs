@@ -1,6 +1,7 @@
 //! What requests come to.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Operation, Part};
@@ -101,6 +102,8 @@ pub struct EntryProfile {
     pub work: BTreeMap<Arc<str>, WorkSum>,
     /// Where failures of requests began: the last of the spans with the status error that lead down from the root.
     pub failures: BTreeMap<Part, u64>,
+    /// Requests that did not fail though something on their way did, by where that began: once a request and part.
+    pub overcome: BTreeMap<Part, u64>,
 }
 
 /// Requests of one window.
@@ -110,7 +113,7 @@ pub struct Profile {
     pub entries: BTreeMap<Entry, EntryProfile>,
     /// Spans of each operation.
     pub visits: BTreeMap<Operation, u64>,
-    /// Further spans of each operation, which failed and are counted in none of the shapes.
+    /// Further spans of each operation, which are counted in none of the shapes because they, or children of theirs, failed.
     pub failed: BTreeMap<Operation, u64>,
     /// Of an operation's spans, those with at least one child of another operation, and the number of such
     /// children.
@@ -147,6 +150,9 @@ impl Profile {
             for (part, count) in &theirs.failures {
                 *entry.failures.entry(part.clone()).or_default() += count;
             }
+            for (part, count) in &theirs.overcome {
+                *entry.overcome.entry(part.clone()).or_default() += count;
+            }
         }
         for (operation, visits) in &other.visits {
             *self.visits.entry(operation.clone()).or_default() += visits;
@@ -182,4 +188,15 @@ pub(super) fn origin(chain: &CallChain, root: usize) -> usize {
             None => return at,
         }
     }
+}
+
+/// Where what did not make the request fail began: the origin of each failed span whose parent did not fail.
+pub(super) fn overcome(chain: &CallChain, within: Range<usize>) -> Vec<usize> {
+    let failed =
+        |at: usize| chain.nodes.get(at).is_some_and(|node| node.status == SpanStatus::Error);
+    let ends = |at: &usize| {
+        let parent = chain.nodes.get(*at).and_then(|node| node.parent);
+        failed(*at) && !parent.is_some_and(failed)
+    };
+    within.filter(ends).map(|at| origin(chain, at)).collect()
 }

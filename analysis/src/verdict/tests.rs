@@ -21,6 +21,8 @@ struct Shop {
     /// The cart ends after asking the price.
     ends_early: bool,
     fails: bool,
+    /// Its statements fail, and the cart guesses instead.
+    refused: bool,
 }
 
 const USUAL: Shop = Shop {
@@ -32,6 +34,7 @@ const USUAL: Shop = Shop {
     statement: 4,
     ends_early: false,
     fails: false,
+    refused: false,
 };
 
 struct Trace(Vec<SpanRecord>);
@@ -93,6 +96,12 @@ fn request(shop: Shop, noise: u64) -> CallChain {
     for length in statements {
         trace.push(get, "cart", "SELECT items", Client, at, length);
         at += length;
+    }
+    if shop.refused {
+        for statement in trace.0.iter_mut().filter(|span| &*span.name == "SELECT items") {
+            statement.status = SpanStatus::Error;
+        }
+        trace.push(get, "cart", "guess", SpanKind::Internal, at - MS, MS);
     }
     let at = front / 2 + inner + 2 * to_cart;
     let ask = trace.push(root, "front", "price.Sum", Client, at, again + 2 * to_price_again);
@@ -297,6 +306,26 @@ fn what_failed_spans_leave_out_is_no_other_shape() {
     assert!(shape(&before, &profile(780, 220, 210)) < 0.01);
     // As many fewer store something, and nothing fails.
     assert!(shape(&before, &profile(1000, 0, 270)) > 0.2);
+}
+
+#[test]
+fn who_is_refused_and_does_without_is_not_to_blame() {
+    let some = |refused: bool| {
+        move |n| Shop { refused: refused && n % 3 == 0, ends_early: n % 3 == 1, ..USUAL }
+    };
+    let found = judge(&Inputs {
+        reference: requests(120, 3, some(false)),
+        window: requests(100, 10, some(true)),
+        load: 1.0,
+        ..Inputs::default()
+    });
+    let first = found.culprits.first().unwrap();
+    assert_eq!(first.suspect.node, Node::Peer("mysql shop".into()));
+    assert_eq!((first.cause, found.action), (Cause::External, Action::Repair));
+    // A third of the requests, twice their time, less two standard errors.
+    assert!(first.suspect.failure > 0.4 && first.suspect.failure < 2.0 / 3.0, "{first:?}");
+    let cart = found.culprits.iter().find(|culprit| culprit.suspect.node == service("cart"));
+    assert!(cart.is_none_or(|cart| cart.suspect.shape == 0.0), "{cart:?}");
 }
 
 #[test]

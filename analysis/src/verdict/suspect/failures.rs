@@ -3,13 +3,49 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CHANCE, Edge, FAILED, Found, LEAST_CALLS, Node, RESHAPED, SURE};
-use crate::ledger::{EarlyEnd, Operation, Part, Profile, ShapeChange, Wait, early_ends};
+use crate::ledger::{
+    EarlyEnd, EntryProfile, Operation, Part, Profile, ShapeChange, Wait, early_ends,
+};
 
 /// Least difference of the share of spans, and largest p-value, of another shape.
 const RESHAPED_SHARE: f64 = 0.05;
 const RESHAPED_P: f64 = 1e-5;
 /// Least rise of the share of spans that end early.
 const EARLY_SHARE: f64 = 0.1;
+
+/// By how much more requests have something than before.
+#[derive(Debug, Clone, Copy)]
+struct More {
+    /// As a share of all requests, less what chance explains.
+    sure: f64,
+    /// In standard errors.
+    z: f64,
+}
+
+/// The parts that more requests have beyond chance, by what says how many of an entry have each.
+fn more_often(
+    reference: &Profile,
+    window: &Profile,
+    counts: fn(&EntryProfile) -> &BTreeMap<Part, u64>,
+) -> Vec<(Part, More)> {
+    let rates = |profile: &Profile| {
+        let all = profile.requests().max(1) as f64;
+        let mut rates: BTreeMap<Part, f64> = BTreeMap::new();
+        for (part, count) in profile.entries.values().flat_map(counts) {
+            *rates.entry(part.clone()).or_default() += *count as f64 / all;
+        }
+        (rates, all)
+    };
+    let ((before, n), (after, m)) = (rates(reference), rates(window));
+    let more = after.into_iter().map(|(part, rate)| {
+        let usual = before.get(&part).copied().unwrap_or_default();
+        // With one more on either side (rule of succession): none that was seen is not none there is.
+        let error = ((usual * n + 1.0) / (n * n) + (rate * m + 1.0) / (m * m)).sqrt();
+        let more = rate - usual;
+        (part, More { sure: more - CHANCE * error, z: more / error })
+    });
+    more.filter(|(_, more)| more.sure > 0.0).collect()
+}
 
 impl Found {
     /// Who made spans end: whoever answered last, if its own spans end early or those of all who call it do after it
@@ -43,48 +79,50 @@ impl Found {
         }
     }
 
-    /// Requests that fail more often than before, where their failures begin.
+    /// Requests that fail more often than before, or get over something that does, where that begins.
     pub(super) fn add_failures(&mut self, reference: &Profile, window: &Profile) {
-        let rates = |profile: &Profile| {
-            let all = profile.requests().max(1) as f64;
-            let mut rates: BTreeMap<Part, f64> = BTreeMap::new();
-            for (part, count) in profile.entries.values().flat_map(|entry| &entry.failures) {
-                *rates.entry(part.clone()).or_default() += *count as f64 / all;
-            }
-            (rates, all)
-        };
-        let ((before, n), (after, m)) = (rates(reference), rates(window));
-        for (part, rate) in after {
-            let usual = before.get(&part).copied().unwrap_or_default();
-            // With a failure more on either side (rule of succession): none that was seen is not none there is.
-            let error = ((usual * n + 1.0) / (n * n) + (rate * m + 1.0) / (m * m)).sqrt();
-            let sure = rate - usual - CHANCE * error;
-            if sure > 0.0 {
-                let node = blamed(&part);
-                let suspect = self.at(&node);
-                suspect.failure += FAILED * sure;
-                suspect.z = suspect.z.max((rate - usual) / error);
-                self.note(&node, f64::MIN_POSITIVE, &part);
-                self.give_retries(window, &node, &part);
-            }
+        for (part, more) in more_often(reference, window, |entry| &entry.failures) {
+            self.add_failure(&part, FAILED, more);
+            self.give_retries(window, &part);
+        }
+        for (part, more) in more_often(reference, window, |entry| &entry.overcome) {
+            self.add_failure(&part, RESHAPED, more);
+            self.give_calls(&part);
         }
     }
 
-    /// Whoever fails is harmful by what its callers do about it: further attempts, and waiting between them.
-    fn give_retries(&mut self, window: &Profile, node: &Node, part: &Part) {
+    fn add_failure(&mut self, part: &Part, weight: f64, more: More) {
+        let node = blamed(part);
+        let suspect = self.at(&node);
+        suspect.failure += weight * more.sure;
+        suspect.z = suspect.z.max(more.z);
+        self.note(&node, f64::MIN_POSITIVE, part);
+    }
+
+    /// Further attempts are the harm of who fails. Returns who called, unless it failed itself.
+    fn give_calls(&mut self, part: &Part) -> Option<Node> {
+        let node = blamed(part);
         let caller = Node::Service(part.operation.service.clone());
-        if *node == caller {
-            return;
+        if node == caller {
+            return None;
         }
         let again = self.calls.remove(part).unwrap_or_default();
+        let from = self.at(&caller);
+        from.calls = (from.calls - again).max(0.0);
+        self.at(&node).way += again;
+        Some(caller)
+    }
+
+    /// Whoever fails is harmful by what its callers do about it: further attempts, and waiting between them.
+    fn give_retries(&mut self, window: &Profile, part: &Part) {
+        let Some(caller) = self.give_calls(part) else { return };
         let parents = window.children.keys().filter(|(_, child)| *child == part.operation);
         let parents =
             parents.map(|(parent, _)| parent).filter(|p| p.service == part.operation.service);
         let waiting: f64 = parents.filter_map(|parent| self.work.remove(parent)).sum();
         let from = self.at(&caller);
-        from.calls = (from.calls - again).max(0.0);
         from.work = (from.work - waiting).max(0.0);
-        self.at(node).way += again + waiting;
+        self.at(&blamed(part)).way += waiting;
     }
 
     /// Spans that do other things than before.

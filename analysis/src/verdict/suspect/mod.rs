@@ -27,7 +27,7 @@ pub enum Node {
 
 /// A node and the harm it explains. Harm is the share of what affected requests took in the reference that was added to
 /// them, less what chance explains (two standard errors); a failed request counts as [`FAILED`], a request with another
-/// shape as [`RESHAPED`].
+/// shape, or one that got over a failure, as [`RESHAPED`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suspect {
     /// Who.
@@ -40,7 +40,7 @@ pub struct Suspect {
     pub way: f64,
     /// By calling more often.
     pub calls: f64,
-    /// By requests that fail in it.
+    /// By requests that fail in it, or get over its failures.
     pub failure: f64,
     /// By spans of another shape.
     pub shape: f64,
