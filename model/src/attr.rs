@@ -11,6 +11,32 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 
+/// What an attribute belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttributeLevel {
+    /// The span, log record or data point.
+    Record,
+    /// The resource it came from.
+    Resource,
+    /// The instrumentation scope.
+    Scope,
+}
+
+impl AttributeLevel {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Record, Self::Resource, Self::Scope];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Resource => "resource",
+            Self::Scope => "scope",
+        }
+    }
+}
+
 /// The type of an attribute value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ValueType {

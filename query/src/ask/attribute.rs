@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use headrope_model::attr::ValueType;
-use headrope_storage::dense::names::{Level, TypeCounts};
+use headrope_model::attr::{AttributeLevel, ValueType};
+use headrope_storage::dense::names::TypeCounts;
 
 use crate::answer::Time;
 use crate::answer::attribute::{Attribute, AttributeQuery, Attributes};
@@ -22,7 +22,7 @@ pub(crate) async fn attributes(
     let found = found.map_err(|e| QueryError::Engine(e.to_string()))?.map_err(internal)?;
     let prefix = query.prefix.as_deref().unwrap_or_default();
     let named = found.counts.into_iter().filter(|((_, key), _)| key.starts_with(prefix));
-    let row = |((level, key), count): ((Level, String), KeyCount)| Attribute {
+    let row = |((level, key), count): ((AttributeLevel, String), KeyCount)| Attribute {
         level: level.name(),
         column: column_of(data_set, level, &key),
         values: count.types.iter().sum(),

@@ -55,7 +55,7 @@ impl SchemaProvider for SnapshotSchema {
             return Ok(Some(Arc::new(Table::new(data_set, self.source.clone()))));
         }
         if name == names::TABLE {
-            return Ok(Some(names::table(&self.source).await?));
+            return Ok(Some(Arc::new(names::KeysTable::new(self.source.clone()))));
         }
         views::view(name, &self.source)
     }

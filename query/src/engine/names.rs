@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampNanosecondArray,
 };
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::catalog::TableProvider;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
-use headrope_model::attr::ValueType;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use headrope_model::attr::{AttributeLevel, ValueType};
 use headrope_model::semconv::{self, Promoted};
 use headrope_model::{DataSet, TimeRange};
 use headrope_storage::Snapshot;
-use headrope_storage::dense::names::{Level, TypeCounts};
+use headrope_storage::dense::names::TypeCounts;
 use headrope_storage::dense::{self, Names};
 
 use super::table::Source;
@@ -38,7 +41,7 @@ pub(crate) struct KeyCount {
 /// The attribute keys of one data set.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Keys {
-    pub(crate) counts: BTreeMap<(Level, String), KeyCount>,
+    pub(crate) counts: BTreeMap<(AttributeLevel, String), KeyCount>,
     /// Whether keys are missing or counts too low: a segment had too many keys, or an older version
     /// wrote it.
     pub(crate) is_incomplete: bool,
@@ -83,25 +86,82 @@ pub(crate) fn keys(
 }
 
 /// The column that holds the values of a key, where it has one.
-pub(crate) fn column_of(data_set: DataSet, level: Level, key: &str) -> Option<&'static str> {
+pub(crate) fn column_of(
+    data_set: DataSet,
+    level: AttributeLevel,
+    key: &str,
+) -> Option<&'static str> {
     let of: &'static [Promoted] = match level {
-        Level::Record => dense::promoted(data_set),
-        Level::Resource => semconv::RESOURCE,
-        Level::Scope => &[],
+        AttributeLevel::Record => dense::promoted(data_set),
+        AttributeLevel::Resource => semconv::RESOURCE,
+        AttributeLevel::Scope => &[],
     };
     of.iter().find(|p| p.key == key).map(|p| p.column)
 }
 
-/// Every key of every signal as a table, a row for each type of values.
-pub(crate) async fn table(source: &Source) -> Result<Arc<dyn TableProvider>> {
-    let (machine, snapshot) = (Arc::clone(&source.machine), Arc::clone(&source.snapshot));
-    let find = move || -> Result<Vec<(DataSet, Keys)>> {
-        let of = |signal| Ok((signal, keys(&machine.footers, &snapshot, signal, TimeRange::ALL)?));
-        SIGNALS.into_iter().map(of).collect()
+/// Every key of every signal as a table, a row for each type of values; found when it is read.
+#[derive(Debug)]
+pub(crate) struct KeysTable {
+    source: Source,
+    schema: SchemaRef,
+}
+
+impl KeysTable {
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, schema: schema() }
+    }
+
+    async fn rows(&self) -> Result<RecordBatch> {
+        let Source { machine, snapshot, .. } = &self.source;
+        let (machine, snapshot) = (Arc::clone(machine), Arc::clone(snapshot));
+        let find = move || -> Result<Vec<(DataSet, Keys)>> {
+            let of =
+                |signal| Ok((signal, keys(&machine.footers, &snapshot, signal, TimeRange::ALL)?));
+            SIGNALS.into_iter().map(of).collect()
+        };
+        let found = tokio::task::spawn_blocking(find).await;
+        batch(&self.schema, &found.map_err(|e| DataFusionError::External(Box::new(e)))??)
+    }
+}
+
+#[async_trait]
+impl TableProvider for KeysTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows = self.rows().await?;
+        let table = MemTable::try_new(self.schema(), vec![vec![rows]])?;
+        table.scan(state, projection, filters, limit).await
+    }
+}
+
+fn schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8View, false);
+    let time = |name: &str| {
+        Field::new(name, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false)
     };
-    let found = tokio::task::spawn_blocking(find).await;
-    let batch = batch(&found.map_err(|e| DataFusionError::External(Box::new(e)))??)?;
-    Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    Arc::new(Schema::new(vec![
+        text("signal"),
+        text("level"),
+        text("key"),
+        text("value_type"),
+        Field::new("value_count", DataType::Int64, false),
+        text("column_name").with_nullable(true),
+        time("first_time"),
+        time("last_time"),
+    ]))
 }
 
 /// Rows of the table being made.
@@ -116,7 +176,7 @@ struct Rows<'a> {
     times: (Vec<i64>, Vec<i64>),
 }
 
-fn batch(found: &[(DataSet, Keys)]) -> Result<RecordBatch> {
+fn batch(schema: &SchemaRef, found: &[(DataSet, Keys)]) -> Result<RecordBatch> {
     let mut rows = Rows::default();
     for (signal, keys) in found {
         for ((level, key), count) in &keys.counts {
@@ -139,20 +199,15 @@ fn batch(found: &[(DataSet, Keys)]) -> Result<RecordBatch> {
     let time = |times: Vec<i64>| -> ArrayRef {
         Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC"))
     };
-    let columns: [(&str, ArrayRef, bool); 8] = [
-        ("signal", text(rows.signal), false),
-        ("level", text(rows.level), false),
-        ("key", text(rows.key), false),
-        ("value_type", text(rows.value_type), false),
-        ("value_count", Arc::new(Int64Array::from(rows.value_count)), false),
-        ("column_name", Arc::new(StringViewArray::from(rows.column)), true),
-        ("first_time", time(rows.times.0), false),
-        ("last_time", time(rows.times.1), false),
+    let columns = vec![
+        text(rows.signal),
+        text(rows.level),
+        text(rows.key),
+        text(rows.value_type),
+        Arc::new(Int64Array::from(rows.value_count)),
+        Arc::new(StringViewArray::from(rows.column)),
+        time(rows.times.0),
+        time(rows.times.1),
     ];
-    let field = |(name, array, nullable): &(&str, ArrayRef, bool)| {
-        Field::new(*name, DataType::clone(array.data_type()), *nullable)
-    };
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    let arrays = columns.into_iter().map(|(_, array, _)| array).collect();
-    Ok(RecordBatch::try_new(Arc::new(schema), arrays)?)
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

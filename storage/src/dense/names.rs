@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
-use headrope_model::attr::ValueType;
+use headrope_model::attr::{AttributeLevel, ValueType};
 use headrope_model::json;
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize, Serializer};
@@ -24,48 +24,22 @@ const MAX_COUNTED: usize = 2 * MAX_KEYS;
 /// Different resources or scopes of a row group that are looked into at most.
 const MAX_OBJECTS: usize = 4096;
 
-/// What an attribute belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// The span, log record or data point.
-    Record,
-    /// The resource it came from.
-    Resource,
-    /// The instrumentation scope.
-    Scope,
-}
-
-impl Level {
-    /// Every level.
-    pub const ALL: [Self; 3] = [Self::Record, Self::Resource, Self::Scope];
-
-    /// The word for it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Record => "record",
-            Self::Resource => "resource",
-            Self::Scope => "scope",
-        }
-    }
-
-    /// The level whose attributes are the JSON objects of a label column.
-    pub(crate) fn of_column(column: &str) -> Option<Self> {
-        match column {
-            "resource" => Some(Self::Resource),
-            "scope_attributes" => Some(Self::Scope),
-            _ => None,
-        }
-    }
-}
-
 /// Values by type, in the order of [`ValueType::ALL`].
 pub type TypeCounts = [u64; ValueType::ALL.len()];
+
+/// What the attributes belong to that are the JSON objects of a label column.
+pub(crate) fn level_of(column: &str) -> Option<AttributeLevel> {
+    match column {
+        "resource" => Some(AttributeLevel::Resource),
+        "scope_attributes" => Some(AttributeLevel::Scope),
+        _ => None,
+    }
+}
 
 /// Names of attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Names {
-    levels: [BTreeMap<String, TypeCounts>; Level::ALL.len()],
+    levels: [BTreeMap<String, TypeCounts>; AttributeLevel::ALL.len()],
     /// Whether keys are missing, and counts may be too low.
     cut: bool,
 }
@@ -136,12 +110,12 @@ impl Names {
         let mut names = Self::default();
         if batch.column_by_name(WHOLE).is_some() {
             Census::of(&[batch])?.count_types(|key, value_type, values| match key {
-                Some(key) => names.count(Level::Record, key, value_type, values),
+                Some(key) => names.count(AttributeLevel::Record, key, value_type, values),
                 None => names.cut |= values > 0,
             });
         }
         for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            let Some(level) = Level::of_column(field.name()) else { continue };
+            let Some(level) = level_of(field.name()) else { continue };
             let Some(labels) = column.as_dictionary_opt::<Int32Type>() else { continue };
             let Some(texts) = labels.values().as_string_opt::<i32>() else { continue };
             let codes =
@@ -176,14 +150,20 @@ impl Names {
     }
 
     /// Counts values of a key.
-    pub(super) fn count(&mut self, level: Level, key: &str, value_type: ValueType, values: u64) {
+    pub(super) fn count(
+        &mut self,
+        level: AttributeLevel,
+        key: &str,
+        value_type: ValueType,
+        values: u64,
+    ) {
         let mut counts = TypeCounts::default();
         counts[value_type.slot()] = values;
         self.count_all(level, key, &counts);
     }
 
     /// Counts values of a key by type.
-    pub(crate) fn count_all(&mut self, level: Level, key: &str, counts: &TypeCounts) {
+    pub(crate) fn count_all(&mut self, level: AttributeLevel, key: &str, counts: &TypeCounts) {
         let any = counts.iter().any(|values| *values > 0);
         let Some(keys) = self.levels.get_mut(level as usize).filter(|_| any) else { return };
         match keys.get_mut(key) {
@@ -198,7 +178,7 @@ impl Names {
     /// Counts the members of the objects that rows refer to by code.
     pub(crate) fn count_objects<'a>(
         &mut self,
-        level: Level,
+        level: AttributeLevel,
         distinct: usize,
         text: impl Fn(usize) -> Option<&'a str>,
         codes: impl Iterator<Item = usize>,
@@ -253,8 +233,8 @@ impl Names {
     }
 
     /// Every key with its values by type.
-    pub fn iter(&self) -> impl Iterator<Item = (Level, &str, &TypeCounts)> {
-        let levels = Level::ALL.into_iter().zip(&self.levels);
+    pub fn iter(&self) -> impl Iterator<Item = (AttributeLevel, &str, &TypeCounts)> {
+        let levels = AttributeLevel::ALL.into_iter().zip(&self.levels);
         levels.flat_map(|(level, keys)| keys.iter().map(move |(k, c)| (level, k.as_str(), c)))
     }
 }

@@ -5,12 +5,12 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::error::ArrowError;
-use headrope_model::attr::{self, ValueType};
+use headrope_model::attr::{self, AttributeLevel, ValueType};
 use headrope_model::semconv::{Kind, Promoted};
 
 use super::cells::{Cells, NONE};
 use super::census::{Census, Entries, OTHER};
-use super::names::{Level, Names, TypeCounts};
+use super::names::{Names, TypeCounts};
 use super::tally::Tally;
 
 /// The attributes of some rows, in columns.
@@ -295,7 +295,7 @@ impl<'a> Splitter<'a, '_> {
             if cells.filled > 0 {
                 tally.count(key, cells.filled as u64);
             }
-            names.count_all(Level::Record, key, &cells.types());
+            names.count_all(AttributeLevel::Record, key, &cells.types());
         }
         for (key, counts) in self.census.keys.iter().zip(&self.rests) {
             let values = counts.iter().sum();
@@ -303,14 +303,14 @@ impl<'a> Splitter<'a, '_> {
                 tally.count(key, values);
                 tally.note_rest(Some(key));
             }
-            names.count_all(Level::Record, key, counts);
+            names.count_all(AttributeLevel::Record, key, counts);
         }
         for (promoted, values) in promoted.iter().zip(self.stood_for) {
             let value_type = match promoted.kind {
                 Kind::Text => ValueType::String,
                 Kind::Int => ValueType::Int,
             };
-            names.count(Level::Record, promoted.key, value_type, values);
+            names.count(AttributeLevel::Record, promoted.key, value_type, values);
         }
         if self.others {
             tally.note_rest(None);

@@ -171,7 +171,11 @@ fn too_many_keys_are_cut() {
     for number in 0..10_000_u64 {
         let mut counts = crate::dense::names::TypeCounts::default();
         counts[ValueType::Int.slot()] = if number % 100 == 0 { 1000 } else { 1 };
-        names.count_all(crate::dense::names::Level::Record, &format!("key {number}"), &counts);
+        names.count_all(
+            headrope_model::attr::AttributeLevel::Record,
+            &format!("key {number}"),
+            &counts,
+        );
     }
     let written = names.write().unwrap();
     let names = Names::read(|_| written.value.as_deref());

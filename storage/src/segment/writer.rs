@@ -25,7 +25,7 @@ use super::templates::{self, Apart};
 use super::unify::{Pick, Unified};
 use super::{cluster, paths, properties, texts};
 use crate::bodies::{BODY, TEMPLATE};
-use crate::dense::names::{Level, Names};
+use crate::dense::names::{Names, level_of};
 use crate::dense::{self, Cells, Census, Split, Tally, WHOLE};
 use crate::error::StorageError;
 use crate::files;
@@ -350,7 +350,7 @@ fn note_labels(
     if name == "service_name" {
         note_services(services, column, codes);
     }
-    if let Some(level) = Level::of_column(name) {
+    if let Some(level) = level_of(name) {
         let text = |code| column.texts().get(code).copied();
         let codes = codes.iter().filter_map(|code| usize::try_from(*code).ok());
         names.count_objects(level, column.texts().len(), text, codes);
