@@ -1,6 +1,6 @@
 //! Row groups that a condition rules out, told from the dictionaries of their columns.
 //!
-//! A condition on one column of text that holds for none of the values in a row group's dictionary, nor
+//! A condition on one column of text or integers that holds for none of the values in a row group's dictionary, nor
 //! for null, holds for none of its rows. A dictionary is read in the time of a few hundred rows.
 
 use std::collections::HashMap;
@@ -49,7 +49,8 @@ impl Absent {
             let Some(field) = output.fields().get(column.index()) else { continue };
             let lookup = column.index().checked_sub(scan.projection.len());
             let lookup = lookup.and_then(|at| scan.lookups.get(at)).cloned();
-            if lookup.is_none() && field.data_type() != &DataType::Utf8View {
+            let kept = matches!(field.data_type(), DataType::Utf8View | DataType::Int64);
+            if lookup.is_none() && !kept {
                 continue;
             }
             let alone = Arc::new(Schema::new(vec![Arc::clone(field)]));
@@ -105,8 +106,7 @@ impl Condition {
             None => Ok(None),
         };
         let Some(lookup) = &self.lookup else {
-            let found = of_column(self.field.name())?;
-            return Ok(found.map(|found| Arc::new(found) as ArrayRef));
+            return of_column(self.field.name());
         };
         let schema = footer.codes()?;
         let schema = schema.schema();
@@ -126,7 +126,6 @@ impl Condition {
                 let field = schema.fields().get(*at);
                 new_null_array(field.map_or(&DataType::Utf8, |f| f.data_type()), own.len())
             };
-            let own: ArrayRef = Arc::new(own.clone());
             let array = |at: &usize| if at == column { Arc::clone(&own) } else { null(at) };
             let arrays: Vec<ArrayRef> = columns.iter().map(array).collect();
             found.push(values_of(&find, lookup.output(), &arrays, own.len())?);

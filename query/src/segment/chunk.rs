@@ -183,6 +183,7 @@ mod tests {
         ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray, UInt32Array,
     };
     use datafusion::arrow::compute::{concat_batches, take_record_batch};
+    use datafusion::arrow::datatypes::Int64Type;
     use headrope_model::DataSet;
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -258,10 +259,16 @@ mod tests {
                 let all = whole.column_by_name(column).unwrap().as_string::<i32>();
                 let all: BTreeSet<_> = all.iter().flatten().collect();
                 let dictionary = values(&footer, &file, 0, column).unwrap().unwrap();
-                let dictionary: BTreeSet<_> = dictionary.iter().flatten().collect();
+                let dictionary: BTreeSet<_> = dictionary.as_string::<i32>().iter().flatten().collect();
                 prop_assert_eq!(dictionary, all);
             }
-            prop_assert!(values(&footer, &file, 0, "numbers").unwrap().is_none());
+            let all = whole.column_by_name("numbers").unwrap().as_primitive::<Int64Type>();
+            let dictionary = values(&footer, &file, 0, "numbers").unwrap().unwrap();
+            let dictionary = dictionary.as_primitive::<Int64Type>();
+            prop_assert_eq!(
+                dictionary.values().iter().collect::<BTreeSet<_>>(),
+                all.values().iter().collect::<BTreeSet<_>>()
+            );
         }
     }
 }
