@@ -106,7 +106,7 @@ impl Condition {
             None => Ok(None),
         };
         let Some(lookup) = &self.lookup else {
-            return of_column(self.field.name());
+            return Ok(of_column(self.field.name())?);
         };
         let schema = footer.codes()?;
         let schema = schema.schema();
