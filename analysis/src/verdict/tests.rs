@@ -329,6 +329,38 @@ fn who_is_refused_and_does_without_is_not_to_blame() {
 }
 
 #[test]
+fn more_requests_that_always_failed_are_nobodys_fault() {
+    let entry =
+        |name: &str| crate::ledger::Operation { service: "front".into(), name: name.into() };
+    let (page, report) = ((entry("page"), 0), (entry("report"), 5));
+    let profile = |pages: u64, reports: u64| {
+        let mut profile = Profile::default();
+        for ((entry, each), requests) in [(&page, pages), (&report, reports)] {
+            let sums = profile.entries.entry(entry.clone()).or_default();
+            sums.requests = requests;
+            if let Some(failed) = requests.checked_div(*each) {
+                let part = crate::ledger::Part {
+                    operation: entry.clone(),
+                    wait: crate::ledger::Wait::Work,
+                };
+                sums.failures.insert(part, failed);
+            }
+        }
+        profile
+    };
+    let harm = |reference: &Profile, window: &Profile| {
+        let (ledger, shapes) = (crate::ledger::ledger(reference, window), Vec::new());
+        suspects(reference, window, &ledger, &shapes).first().map_or(0.0, |suspect| suspect.failure)
+    };
+    assert!(harm(&profile(900, 100), &profile(500, 500)) == 0.0);
+    // Nor does another mix hide that more of one kind fail.
+    let mut worse = profile(500, 500);
+    let report = worse.entries.get_mut(&report.0).unwrap();
+    report.failures.values_mut().for_each(|failed| *failed *= 2);
+    assert!(harm(&profile(100, 900), &worse) > 0.3);
+}
+
+#[test]
 fn few_requests_say_nothing() {
     let mut few = inputs(Shop { cart: 60, ..USUAL }, 5);
     few.window = requests(20, 1, |_| Shop { cart: 60, ..USUAL });

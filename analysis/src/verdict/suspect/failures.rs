@@ -22,27 +22,44 @@ struct More {
     z: f64,
 }
 
-/// The parts that more requests have beyond chance, by what says how many of an entry have each.
+/// The parts that more requests have beyond chance, by what says how many of an entry have each: of the window against the
+/// reference with the window's mix of entries, so that more requests of a kind that always failed now and then are
+/// none. What enters where nothing entered before is compared with none.
 fn more_often(
     reference: &Profile,
     window: &Profile,
     counts: fn(&EntryProfile) -> &BTreeMap<Part, u64>,
 ) -> Vec<(Part, More)> {
-    let rates = |profile: &Profile| {
-        let all = profile.requests().max(1) as f64;
-        let mut rates: BTreeMap<Part, f64> = BTreeMap::new();
-        for (part, count) in profile.entries.values().flat_map(counts) {
-            *rates.entry(part.clone()).or_default() += *count as f64 / all;
+    /// A share of requests, and the variance of another such count.
+    #[derive(Default, Clone, Copy)]
+    struct Share {
+        is: f64,
+        usual: f64,
+        variance: f64,
+    }
+    let [n, m] = [reference, window].map(|profile| profile.requests().max(1) as f64);
+    let mut shares: BTreeMap<&Part, Share> = BTreeMap::new();
+    for (entry, sums) in &window.entries {
+        for (part, count) in counts(sums) {
+            let share = shares.entry(part).or_default();
+            share.is += *count as f64 / m;
+            share.variance += *count as f64 / (m * m);
         }
-        (rates, all)
-    };
-    let ((before, n), (after, m)) = (rates(reference), rates(window));
-    let more = after.into_iter().map(|(part, rate)| {
-        let usual = before.get(&part).copied().unwrap_or_default();
+        let Some(before) = reference.entries.get(entry).filter(|before| before.requests > 0) else {
+            continue;
+        };
+        let weight = sums.requests as f64 / m / before.requests as f64;
+        for (part, count) in counts(before) {
+            let share = shares.entry(part).or_default();
+            share.usual += weight * *count as f64;
+            share.variance += weight * weight * *count as f64;
+        }
+    }
+    let more = shares.into_iter().map(|(part, share)| {
         // With one more on either side (rule of succession): none that was seen is not none there is.
-        let error = ((usual * n + 1.0) / (n * n) + (rate * m + 1.0) / (m * m)).sqrt();
-        let more = rate - usual;
-        (part, More { sure: more - CHANCE * error, z: more / error })
+        let error = (share.variance + 1.0 / (n * n) + 1.0 / (m * m)).sqrt();
+        let more = share.is - share.usual;
+        (part.clone(), More { sure: more - CHANCE * error, z: more / error })
     });
     more.filter(|(_, more)| more.sure > 0.0).collect()
 }
