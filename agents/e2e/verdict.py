@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 import tempfile
+import urllib.parse
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
 from harness.report import equal
-from harness.server import KEEP, REPOSITORY, Headrope, find_data
+from harness.server import KEEP, REPOSITORY, Headrope, find_binary, find_data
 
 TOOLS = REPOSITORY / "testdata" / "online-boutique"
 # The best published share without logs (see docs/diagnosis.md).
@@ -33,7 +35,9 @@ def test(report):
             server.admin("flush")
             if report.check("online boutique: every window is answered",
                             lambda: _run("score.py", data, server.ui, "--json", str(results))):
-                _judge(report, json.loads(results.read_text()))
+                answers = json.loads(results.read_text())
+                _judge(report, answers)
+                report.check("the terminal prints the card of the endpoint", lambda: _card(server, answers[0]))
         finally:
             server.stop()
 
@@ -64,6 +68,22 @@ def _judge(report, results):
     wrong = Counter((fault["kind"], fault["cause"]) for fault in found if not fault["cause_right"])
     report.check(f"online boutique: so is the cause of CPU and network faults ({right} of {len(found)}, {dict(wrong)})",
                  lambda: _at_least(right, RIGHT * len(found)))
+
+
+def _card(server, answer):
+    """The card of a fault, in the terminal and over REST: of all services, and as the guilty one sees requests."""
+    names = ("from", "to", "reference_from", "reference_to")
+    times = dict(zip(names, answer["window"] + answer["reference"], strict=True))
+    options = [word for name, value in times.items() for word in (f"--{name.replace('_', '-')}", value)]
+    for service in ([], [answer["service"]]):
+        command = [find_binary(), "verdict", *service, *options, "--url", server.ui]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        assert done.returncode == 0, done.stderr[-2000:]
+        query = urllib.parse.urlencode(times | {"format": "markdown"} | ({"service": service[0]} if service else {}))
+        with urllib.request.urlopen(f"{server.ui}/api/v1/verdict?{query}", timeout=60) as card:  # noqa: S310
+            equal(done.stdout, card.read().decode(), "card")
+        titles = [line for line in done.stdout.splitlines() if line.startswith("## ")]
+        assert done.stdout.startswith("# ") and {"## Ledger", "## Trust"} <= set(titles), done.stdout
 
 
 def _at_least(count, wanted):

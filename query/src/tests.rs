@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use tempfile::TempDir;
 
-use crate::{Queries, QueryConfig};
+use crate::{Queries, QueryConfig, SqlRequest};
 
 /// Start of the data: 2025-01-06T00:10:00Z.
 const FROM: i64 = 1_736_122_200_000_000_000;
@@ -183,4 +183,12 @@ pub(crate) async fn send(engine: &Engine, slice: Slice) {
 pub(crate) async fn append(engine: &Engine, export: Export, payload: Vec<u8>) {
     let permit = engine.admit(payload.len()).unwrap();
     engine.append(permit, Submission::Decoded { export, payload: payload.into() }).await.unwrap();
+}
+
+/// The rows that SQL answers.
+pub(crate) async fn rows(queries: &Queries, query: &str) -> Vec<Vec<serde_json::Value>> {
+    let request = SqlRequest { query: query.to_owned(), ..SqlRequest::default() };
+    let answer = queries.sql(&request).await.unwrap_or_else(|e| panic!("{query}\n{e}"));
+    let answer: serde_json::Value = serde_json::from_str(&answer.json()).unwrap();
+    serde_json::from_value(answer["rows"].clone()).unwrap()
 }

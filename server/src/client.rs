@@ -45,10 +45,15 @@ impl Client {
 
     /// GET, as JSON.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let text = self.get_text(path)?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{}{path} did not answer JSON", self.base))
+    }
+
+    /// GET, as text.
+    pub(crate) fn get_text(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("{}{path}", self.base);
-        let response = self.agent.get(&url).call().with_context(|| unreachable(&url))?;
-        let text = read(response)?;
-        serde_json::from_str(&text).with_context(|| format!("{url} did not answer JSON"))
+        read(self.agent.get(&url).call().with_context(|| unreachable(&url))?)
     }
 
     /// POST; the answer as text.

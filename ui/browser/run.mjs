@@ -51,6 +51,7 @@ async function main() {
 function pages(found) {
   return [
     ['overview', '/'],
+    ['verdict', '/verdict'],
     ['services', '/services'],
     ['service', found.service],
     ['operation', found.operation],

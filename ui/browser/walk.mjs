@@ -22,6 +22,26 @@ export async function walk(browser, base, report) {
     await settled(page);
     found.service = await follow(page, SERVICE);
   });
+  await step('why leads to a verdict that can be passed on', async () => {
+    await page.goto('/');
+    await page.getByRole('link', { name: 'Why?' }).click();
+    await page.waitForURL((url) => url.pathname === '/verdict');
+    await settled(page);
+    const said = await page.locator('[data-testid="verdict"] .said').innerText();
+    const parts = await page.locator('[data-testid="ledger"] tbody tr').count();
+    assert(parts >= 2, `${parts} parts in the ledger`);
+    const link = await page.locator('[data-testid="verdict"]').getByRole('link', { name: 'Markdown' }).getAttribute('href');
+    const answer = await page.request.get(`${base}${link}`);
+    const card = await answer.text();
+    // The page begins the sentence with a capital letter.
+    const heading = `# ${said}`.toLowerCase();
+    assert(answer.ok() && card.toLowerCase().startsWith(heading.slice(0, 40)), card.slice(0, 200));
+    await page.getByRole('button', { name: 'Copy as Markdown' }).click();
+    await page.locator('#toast').getByText('Copied').waitFor();
+    await page.getByRole('link', { name: 'A day before' }).click();
+    await page.waitForURL(/reference=1d/);
+    await settled(page);
+  });
   await step('the service lists its operations', async () => {
     await page.goto(found.service);
     await settled(page);

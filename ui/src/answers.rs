@@ -2,12 +2,14 @@
 
 use async_trait::async_trait;
 use headrope_model::{TimeRange, TraceId};
+use headrope_query::answer::anomaly::Anomalies;
 use headrope_query::answer::latency::{Latency, LatencyQuery};
 use headrope_query::answer::log::{LogPage, LogQuery, LogVolume};
 use headrope_query::answer::service::{
     DependencyRow, MetricSeries, OperationRow, Overview, Series, ServiceRow, Top, TopQuery,
 };
 use headrope_query::answer::trace::{Trace, TracePage, TraceQuery};
+use headrope_query::answer::verdict::{Verdict, VerdictQuery};
 use headrope_query::{Queries, QueryError};
 
 /// Shorthand for the result of a question.
@@ -41,6 +43,10 @@ pub trait Answers: Send + Sync + 'static {
     async fn search_logs(&self, query: &LogQuery) -> Answer<LogPage>;
     /// See [`Queries::log_volume`].
     async fn log_volume(&self, query: &LogQuery) -> Answer<LogVolume>;
+    /// See [`Queries::anomalies`], of all services.
+    async fn anomalies(&self, range: TimeRange) -> Answer<Anomalies>;
+    /// See [`Queries::verdict`].
+    async fn verdict(&self, query: &VerdictQuery) -> Answer<Verdict>;
 }
 
 #[async_trait]
@@ -91,5 +97,13 @@ impl Answers for Queries {
 
     async fn log_volume(&self, query: &LogQuery) -> Answer<LogVolume> {
         Self::log_volume(self, query).await
+    }
+
+    async fn anomalies(&self, range: TimeRange) -> Answer<Anomalies> {
+        Self::anomalies(self, range, None).await
+    }
+
+    async fn verdict(&self, query: &VerdictQuery) -> Answer<Verdict> {
+        Self::verdict(self, query).await
     }
 }

@@ -64,8 +64,9 @@ pub(crate) struct Frame {
     pub(crate) version: &'static str,
 }
 
-const NAV: [(&str, &str, &str, &str); 5] = [
+const NAV: [(&str, &str, &str, &str); 6] = [
     ("overview", "Overview", "/", "layout-dashboard"),
+    ("verdict", "Verdict", "/verdict", "crosshair"),
     ("services", "Services", "/services", "boxes"),
     ("traces", "Traces", "/traces", "waypoints"),
     ("logs", "Logs", "/logs", "scroll-text"),

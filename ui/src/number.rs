@@ -94,7 +94,7 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-/// A share as a percentage: `0`, `<0.01 %`, `0.12 %`, `4.5 %`, `100 %`.
+/// A share as a percentage: `0`, `<0.01 %`, `0.12 %`, `4.5 %`, `−4.5 %`, `100 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {
     let value = share * 100.0;
@@ -104,10 +104,12 @@ pub fn percent(share: f64) -> String {
         "0 %".to_owned()
     } else if value.abs() < 0.01 {
         "<0.01 %".to_owned()
+    } else if value < 0.0 {
+        format!("−{}", percent(-share))
     } else {
         // A little short of everything must not read as everything.
         let rounded =
-            if value.abs() < 1.0 { digits((value * 100.0).round() / 100.0) } else { digits(value) };
+            if value < 1.0 { digits((value * 100.0).round() / 100.0) } else { digits(value) };
         if rounded == "100" && value < 100.0 {
             ">99.9 %".to_owned()
         } else {

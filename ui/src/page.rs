@@ -12,6 +12,7 @@ pub(crate) mod sql;
 pub(crate) mod trace;
 pub(crate) mod trace_data;
 pub(crate) mod traces;
+pub(crate) mod verdict;
 
 /// What to do when nothing is stored: the addresses to send to.
 #[derive(Debug, Clone)]

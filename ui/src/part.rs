@@ -5,6 +5,7 @@ pub(crate) mod rank;
 pub(crate) mod scatter;
 pub(crate) mod table;
 pub(crate) mod traces;
+pub(crate) mod unusual;
 
 use std::fmt;
 

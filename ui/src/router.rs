@@ -11,6 +11,7 @@ use axum::routing::get;
 use crate::error::PageError;
 use crate::page::{
     logs, operation, overview, search, service, services, spark, sql, trace, trace_data, traces,
+    verdict,
 };
 use crate::trace_cache::TraceCache;
 use crate::view::View;
@@ -25,6 +26,7 @@ pub fn router(answers: Arc<dyn Answers>, config: UiConfig) -> Router {
     let ui = Ui { answers, config: Arc::new(config), traces };
     Router::new()
         .route("/", get(overview::page))
+        .route("/verdict", get(verdict::page))
         .route("/services", get(services::page))
         .route("/services/{service}", get(service::page))
         .route("/services/{service}/operations/{operation}", get(operation::page))

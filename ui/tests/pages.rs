@@ -43,6 +43,8 @@ const HOSTILE_PATH: &str = "%3Cscript%3Ealert%281%29%3C%2Fscript%3E";
 fn all_pages() -> Vec<(&'static str, String)> {
     vec![
         ("overview", "/".to_owned()),
+        ("verdict", "/verdict".to_owned()),
+        ("verdict", format!("/verdict?service={HOSTILE_PATH}&operation=%3Cb%3E&reference=1d")),
         ("services", "/services".to_owned()),
         ("services", "/services?scope=operation&n=25&spans=all&sort=service".to_owned()),
         ("service", "/services/checkout".to_owned()),
@@ -291,7 +293,7 @@ async fn failures_say_what_to_do() {
 
 #[tokio::test]
 async fn empty_pages_print_the_command_that_fills_them() {
-    for path in ["/", "/services", "/services/none", "/traces", "/logs"] {
+    for path in ["/", "/verdict", "/services", "/services/none", "/traces", "/logs"] {
         let response = send(app(Mood::Empty), path, &[]).await;
         assert_eq!(response.status(), StatusCode::OK);
         let html = text(response).await;
@@ -317,6 +319,48 @@ async fn wrong_parameters_are_explained_and_survived() {
     ] {
         assert!(page(path).await.contains(words), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_verdict_says_what_to_do_and_why() {
+    let html = page(
+        "/verdict?service=checkout&reference=1d&from=2023-11-14T22:13:20Z&to=2023-11-14T23:13:20Z",
+    )
+    .await;
+    for words in [
+        "Fix statement",
+        "Requests as <b>checkout</b> sees them",
+        "called by checkout",
+        "+36 ms",
+        "4,000 × 4 ms",
+        "−5 %",
+        "1 of 20 requests that called it in vain failed",
+        // A day before, as the address says.
+        "2023-11-13 22:13:20",
+    ] {
+        assert!(html.contains(words), "{words}\n{html}");
+    }
+    // What was unusual leads to a verdict on these minutes.
+    for path in ["/", "/verdict"] {
+        let html = page(&format!("{path}?from=2023-11-14T22:13:20Z&to=2023-11-14T23:13:20Z")).await;
+        for words in [
+            "against the same minutes of 3 earlier hours",
+            "Slower at p95",
+            "Fewer requests",
+            "goes on",
+            "/verdict?from=2023-11-14T23%3A03%3A20.000000000Z&#38;to=2023-11-14T23%3A13%3A20.000000000Z",
+        ] {
+            assert!(html.contains(words), "{words}\n{html}");
+        }
+    }
+    let markdown = send(app(Mood::Shop), "/verdict?format=markdown", &[]).await;
+    let kind = markdown.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+    assert!(kind.starts_with("text/markdown"), "{kind}");
+    assert!(text(markdown).await.starts_with("# orders-db (SELECT): statement"));
+    let json = text(send(app(Mood::Shop), "/verdict?format=json", &[]).await).await;
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found["action"], "fix_statement");
+    assert_eq!(found["reference_chosen"], "before");
 }
 
 #[tokio::test]

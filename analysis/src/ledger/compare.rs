@@ -15,6 +15,8 @@ pub struct Line {
     pub excess_ns: f64,
     /// What of it comes from spans of this part being more or fewer a request, at the reference's time each.
     pub by_count_ns: f64,
+    /// What of that comes from more of them in each request that has any; the rest from more requests that have some.
+    pub by_each_count_ns: f64,
     /// What of it comes from waiting longer for each.
     pub by_time_ns: f64,
     /// The excess over its standard error: about normal when nothing changed and requests are many. 0 without
@@ -32,6 +34,8 @@ pub struct Line {
     /// What the excess by time is for a request that has the part, as a share of what such requests took in the
     /// reference (of the window if that has none).
     pub harm: f64,
+    /// The same of the excess by more of them in each request.
+    pub harm_of_count: f64,
     /// Spans of this part in the reference, and time waited for each, nanoseconds.
     pub reference: (u64, f64),
     /// The same in the window.
@@ -147,6 +151,7 @@ impl WorkChange {
 struct Sum {
     excess: f64,
     by_count: f64,
+    by_each_count: f64,
     variance: f64,
     before: PartSum,
     after: PartSum,
@@ -164,6 +169,11 @@ impl Sum {
         let by_count = if after.visits == 0 { excess } else { more * usual };
         self.excess += weight * excess;
         self.by_count += weight * by_count;
+        if before.requests > 0 && after.requests > 0 {
+            let in_one = |sum: PartSum| sum.visits as f64 / sum.requests as f64;
+            let have = after.requests as f64 / m;
+            self.by_each_count += weight * have * (in_one(after) - in_one(before)) * usual;
+        }
         let variance = |of: PartSum, n: f64| variance((of.time_ns, of.square_ns), n);
         self.variance += weight * weight * (variance(before, n) / n + variance(after, m) / m);
         self.before.merge(&before);
@@ -180,17 +190,20 @@ impl Sum {
         let (z_each, ratio) = typical(&self.before, &self.after);
         let usual = if self.before.requests > 0 { &self.before } else { &self.after };
         let request = usual.request_ns / (usual.requests as f64).max(1.0);
-        let exposed = by_time * requests / (self.after.requests as f64).max(1.0);
+        let exposed = |ns: f64| ns * requests / (self.after.requests as f64).max(1.0);
+        let share = |ns: f64| if request > 0.0 { exposed(ns) / request } else { 0.0 };
         Line {
             part,
             excess_ns: self.excess,
             by_count_ns: self.by_count,
+            by_each_count_ns: self.by_each_count,
             by_time_ns: by_time,
             z: if error > 0.0 { self.excess / error } else { 0.0 },
             z_each,
             gain_ns: self.after.above_typical() / requests.max(1.0),
             ratio,
-            harm: if request > 0.0 { exposed / request } else { 0.0 },
+            harm: share(by_time),
+            harm_of_count: share(self.by_each_count),
             reference: each(&self.before),
             window: each(&self.after),
         }

@@ -10,6 +10,8 @@ use crate::statistics::benjamini_hochberg;
 const FALSE_DISCOVERIES: f64 = 0.01;
 /// Largest p-value of a single comparison that may go along with others.
 const PERHAPS: f64 = 0.05;
+/// Children that spans which end early lack at least, on average.
+const LEAST_LOST: f64 = 0.5;
 /// Fewest spans of an operation in each window that tell of its children.
 const LEAST_SPANS: u64 = 10;
 
@@ -88,8 +90,22 @@ pub struct EarlyEnd {
     pub is_sure: bool,
 }
 
+/// How many children fewer a span of an operation has, those it has more of left out.
+fn lost(reference: &Profile, window: &Profile, parent: &Operation) -> f64 {
+    let spans = |of: &Profile| of.visits.get(parent).copied().unwrap_or_default() as f64;
+    let each = |of: &Profile, pair: &(Operation, Operation)| {
+        let count = of.children.get(pair).map_or(0, |(_, count)| *count) as f64;
+        count / spans(of).max(1.0)
+    };
+    let first = (parent.clone(), Operation { service: "".into(), name: "".into() });
+    let own = reference.children.range(&first..).map(|(pair, _)| pair);
+    let own = own.take_while(|(of, _)| of == parent);
+    own.map(|pair| (each(reference, pair) - each(window, pair)).max(0.0)).sum()
+}
+
 /// The operations that end earlier than before and perhaps not by chance, the largest rise first. What is compared are spans
-/// that did the same up to there, so that another mix of requests behind one name is none.
+/// that did the same up to there, so that another mix of requests behind one name is none; and what is no longer done is
+/// at least as much, so that of calls side by side another one that ends last is none.
 #[must_use]
 pub fn early_ends(reference: &Profile, window: &Profile) -> Vec<EarlyEnd> {
     let of = |profile: &Profile, parent: &Operation, last: &Option<Part>| {
@@ -132,6 +148,11 @@ pub fn early_ends(reference: &Profile, window: &Profile) -> Vec<EarlyEnd> {
         .zip(kept)
         .map(|(end, kept)| EarlyEnd { is_sure: kept && many(&end), ..end })
         .filter(|end| end.window > end.reference && end.p_value < PERHAPS)
+        .filter(|end| {
+            let ends_early = (end.window - end.reference) * end.spans.1 as f64;
+            let spans = window.visits.get(&end.parent).copied().unwrap_or_default() as f64;
+            lost(reference, window, &end.parent) * spans >= ends_early * LEAST_LOST
+        })
         .collect();
     found.sort_by(|a, b| {
         let order = (b.window - b.reference).total_cmp(&(a.window - a.reference));

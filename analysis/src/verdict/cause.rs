@@ -313,10 +313,12 @@ fn of_service(suspect: &Suspect, raised: &Raised<'_>, load: f64) -> (Cause, Vec<
     }
     let own = [Cause::Memory, Cause::GarbageCollection, Cause::Pool];
     let limits = [Cause::CpuThrottling, Cause::Cpu];
-    // What starves a process slows most of what it does; a slow way slows none of it.
+    // What starves a process slows most of what it does; a slow way slows none of it. What fails more besides, without any
+    // sign of what it lacks, is another program.
     let starved = || {
         let itself = suspect.work / harm >= ITSELF;
-        (itself && suspect.slower >= MOST).then_some((Cause::Cpu, Vec::new()))
+        let cause = if suspect.failure > 0.0 { Cause::Code } else { Cause::Cpu };
+        (itself && suspect.slower >= MOST).then_some((cause, Vec::new()))
     };
     // What a host lacks slows the work done on it, whatever limits there are beside.
     let works = suspect.slower >= MOST || suspect.work >= suspect.way;

@@ -11,6 +11,9 @@ use crate::ledger::{Ledger, Profile, ShapeChange, Wait, ledger, shapes};
 
 /// Harm from which on a suspect is blamed: requests took a tenth longer beyond chance, or one in fifty more fails.
 const BLAMED: f64 = 0.1;
+/// Standard errors that are enough of a suspect whose cause a reading proves: that a signal of the same suspect is raised
+/// in the same window by chance, too, is far less likely than either.
+const SURE_PROVEN: f64 = 3.0;
 /// Fewest requests of a window that a verdict is given on.
 const LEAST_REQUESTS: u64 = 30;
 /// Culprits named at most.
@@ -90,13 +93,19 @@ pub fn judge(inputs: &Inputs) -> Judgement {
         let loss = |c: &Culprit| rank(c).unwrap_or(f64::NEG_INFINITY);
         culprits.sort_by(|a, b| loss(b).total_cmp(&loss(a)));
     }
+    let weight = by_host(&mut culprits, inputs);
     let noise = noise(&inputs.slices);
     let few = inputs.window.requests().min(inputs.reference.requests()) < LEAST_REQUESTS;
     let first = culprits.first();
     let is_confident = !few
         && first.is_some_and(|c| {
-            let usual = noise.get(&c.suspect.node).copied().unwrap_or_default();
-            c.suspect.harm >= BLAMED.max(usual) && c.suspect.z >= SURE
+            let usual = |c: &Culprit| noise.get(&c.suspect.node).copied().unwrap_or_default();
+            let host = shared_host(c, inputs);
+            let same = |other: &&Culprit| host.is_some() && shared_host(other, inputs) == host;
+            let others: f64 = culprits.iter().skip(1).filter(same).map(usual).sum();
+            let proven = c.cause != Cause::Unknown && !c.readings.is_empty();
+            let sure = if proven { SURE_PROVEN } else { SURE };
+            weight >= BLAMED.max(usual(c) + others) && c.suspect.z >= sure
         });
     let abstains = match first {
         _ if few => Some("too few requests in one of the windows"),
@@ -111,6 +120,37 @@ pub fn judge(inputs: &Inputs) -> Judgement {
         _ => Action::None,
     };
     Judgement { ledger: found, culprits, is_confident, action, shapes, abstains }
+}
+
+/// The host that a culprit lacks CPU of.
+fn shared_host(culprit: &Culprit, inputs: &Inputs) -> Option<Arc<str>> {
+    if !matches!(culprit.cause, Cause::Cpu | Cause::NoisyNeighbour) {
+        return None;
+    }
+    let owners = culprit.readings.iter().filter_map(|at| inputs.readings.get(*at));
+    owners.map(|reading| &reading.owner).find_map(|owner| match owner {
+        Owner::Host(host) => Some(host.clone()),
+        _ => None,
+    })
+}
+
+/// Puts those first that lack the CPU of one host, if together they explain more than anybody else: what a host lacks harms
+/// all that run on it. Returns what the first explains together with those.
+fn by_host(culprits: &mut [Culprit], inputs: &Inputs) -> f64 {
+    let mut of_host: BTreeMap<Arc<str>, f64> = BTreeMap::new();
+    for culprit in culprits.iter() {
+        if let Some(host) = shared_host(culprit, inputs) {
+            *of_host.entry(host).or_default() += culprit.suspect.harm;
+        }
+    }
+    let weight = |culprit: &Culprit| {
+        let host = shared_host(culprit, inputs);
+        host.and_then(|host| of_host.get(&host).copied()).unwrap_or(culprit.suspect.harm)
+    };
+    if culprits.first().is_some_and(|first| first.cause != Cause::Load) {
+        culprits.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+    }
+    culprits.first().map_or(0.0, weight)
 }
 
 /// The most that each node harms one slice of the reference against the others: what happens without a fault. A slice has

@@ -15,6 +15,7 @@ pub mod service;
 pub mod statement;
 pub mod trace;
 pub mod verdict;
+mod verdict_card;
 
 use serde::{Serialize, Serializer};
 

@@ -1,7 +1,7 @@
 //! SQL from outside: checked, bounded, read-only.
 //!
 //! Reading order: `check` (what may run), `params` (typed named parameters), `run` (deadline, row
-//! and byte caps), `table_function` (`headroom`, `what_if`), `json` (rows as JSON text), `encode` (JSON, CSV, Arrow, Parquet), `name` (names
+//! and byte caps), `table_function` (typed answers as rows), `json` (rows as JSON text), `encode` (JSON, CSV, Arrow, Parquet), `name` (names
 //! of types).
 
 mod check;

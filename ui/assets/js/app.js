@@ -102,7 +102,7 @@ document.querySelector('[list="zone-names"]').addEventListener('focus', () => {
 // Keys.
 const keys = document.getElementById('keys');
 document.getElementById('help').addEventListener('click', () => keys.showModal());
-const GO = { o: '/', s: '/services', t: '/traces', l: '/logs', q: '/sql' };
+const GO = { o: '/', v: '/verdict', s: '/services', t: '/traces', l: '/logs', q: '/sql' };
 let gone = 0;
 const typing = (target) => target.closest('input, textarea, select, [contenteditable="true"], .sql-editor');
 document.addEventListener('keydown', (event) => {

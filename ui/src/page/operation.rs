@@ -75,6 +75,7 @@ struct Page {
     red: Red,
     exemplars: Vec<Exemplar>,
     slow: Vec<TraceRow>,
+    verdict: String,
     traces: String,
     failed_traces: String,
     logs: String,
@@ -163,6 +164,11 @@ fn build(ui: &Ui, view: &View, service: &str, operation: &str, latency: &Latency
         red: chart::red(&latency.series, &view.zone),
         exemplars: latency.exemplars.iter().map(|e| exemplar(view, e)).collect(),
         slow: Vec::new(),
+        verdict: view
+            .to("/verdict")
+            .set("service", service)
+            .set("operation", operation)
+            .to_string(),
         traces: traces().to_string(),
         failed_traces: traces().set("status", "error").to_string(),
         logs: view.to("/logs").set("service", service).to_string(),

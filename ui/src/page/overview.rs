@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use futures::join;
 use headrope_query::answer::service::Overview;
 use headrope_query::answer::{RankBy, Stats};
 
@@ -11,8 +12,12 @@ use crate::chart::{self, Red};
 use crate::error::{PageError, render};
 use crate::frame::Frame;
 use crate::part::rank::{self, Ranking};
+use crate::part::unusual::Unusual;
 use crate::view::View;
 use crate::{Ui, number, sql_text};
+
+/// Stretches of unusual minutes that are shown.
+const UNUSUAL: usize = 5;
 
 /// A figure with its change against the window before.
 #[derive(Debug, Clone)]
@@ -41,6 +46,8 @@ struct Stored {
 struct Page {
     f: Frame,
     start: Option<Start>,
+    verdict: String,
+    unusual: Option<Unusual>,
     kpis: Vec<Kpi>,
     red: Red,
     rankings: Vec<Ranking>,
@@ -49,11 +56,15 @@ struct Page {
 
 /// `GET /`.
 pub(crate) async fn page(State(ui): State<Ui>, view: View) -> Result<Response, PageError> {
-    let overview = ui.answers.overview(view.range).await.map_err(|e| view.fail(&ui, &e))?;
+    let (overview, unusual) =
+        join!(ui.answers.overview(view.range), super::verdict::unusual(&ui, &view, UNUSUAL));
+    let overview = overview.map_err(|e| view.fail(&ui, &e))?;
     let empty = overview.spans == 0 && overview.logs == 0 && overview.points == 0;
     let page = Page {
         f: Frame::new(&ui, &view, "overview", "Overview").here("Overview"),
         start: empty.then(|| Start::new(&ui, &view)),
+        verdict: view.to("/verdict").to_string(),
+        unusual,
         kpis: kpis(&overview),
         red: chart::red(&overview.series, &view.zone),
         rankings: rankings(&view, &overview),

@@ -130,13 +130,28 @@ impl Found {
         Some(caller)
     }
 
-    /// Whoever fails is harmful by what its callers do about it: further attempts, and waiting between them.
+    /// Whoever fails is harmful by what its callers do about it: further attempts, and waiting between them. Of work that takes
+    /// longer it is what few spans have, or the share of the requests that fail: if one in thirty fails, all that are slower are
+    /// not so for that.
     fn give_retries(&mut self, window: &Profile, part: &Part) {
         let Some(caller) = self.give_calls(part) else { return };
         let parents = window.children.keys().filter(|(_, child)| *child == part.operation);
         let parents =
             parents.map(|(parent, _)| parent).filter(|p| p.service == part.operation.service);
-        let waiting: f64 = parents.filter_map(|parent| self.work.remove(parent)).sum();
+        let of_part = |entry: &EntryProfile| {
+            let failed = entry.failures.get(part).copied().unwrap_or_default();
+            (failed, entry.parts.get(part).map_or(0, |sum| sum.requests))
+        };
+        let counts = window.entries.values().map(of_part);
+        let (failed, all) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let failing = failed as f64 / all.max(failed).max(1) as f64;
+        let mut waiting = 0.0;
+        for parent in parents {
+            let Some((harm, seldom)) = self.work.get_mut(parent) else { continue };
+            let given = *harm * seldom.max(failing);
+            *harm -= given;
+            waiting += given;
+        }
         let from = self.at(&caller);
         from.work = (from.work - waiting).max(0.0);
         self.at(&blamed(part)).way += waiting;
@@ -201,6 +216,17 @@ fn left_out(reference: &Profile, window: &Profile, change: &ShapeChange) -> f64 
     };
     let more = (failed(window) - failed(reference)).max(0.0);
     more * change.reference.max(1.0 - change.reference) / (1.0 - more).max(f64::MIN_POSITIVE)
+}
+
+/// Shares of a profile's requests that fail where a node does, and that get over a failure of it.
+#[must_use]
+pub fn failing(profile: &Profile, node: &Node) -> [f64; 2] {
+    let share = |counts: fn(&EntryProfile) -> &BTreeMap<Part, u64>| {
+        let own =
+            profile.entries.values().flat_map(counts).filter(|(part, _)| blamed(part) == *node);
+        own.map(|(_, count)| *count as f64).sum::<f64>() / profile.requests().max(1) as f64
+    };
+    [share(|entry| &entry.failures), share(|entry| &entry.overcome)]
 }
 
 /// Who is harmed by a part: whoever does the work.

@@ -14,6 +14,8 @@ mod ways;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use failures::failing;
+
 use crate::ledger::{Ledger, Line, Operation, Part, Profile, ShapeChange, Wait};
 
 /// A service, or something that sends no spans.
@@ -104,12 +106,21 @@ fn harm(line: &Line) -> f64 {
     if known { line.harm * (1.0 - CHANCE / z) } else { 0.0 }
 }
 
+/// Which share of the time that was added to spans the typical (geometric mean) one does not have: what few spans take much
+/// longer for.
+fn seldom(line: &Line) -> f64 {
+    let (added, usual) = (line.window.1 - line.reference.1, line.reference.1);
+    if added > 0.0 { (1.0 - usual * (line.ratio - 1.0) / added).clamp(0.0, 1.0) } else { 0.0 }
+}
+
 /// What more calls of a part harm, as a share of what requests took.
 fn harm_of_calls(line: &Line, ledger: &Ledger) -> f64 {
     let (before, after) = (line.reference.0 as f64, line.window.0 as f64);
     let known =
         before.min(after) >= LEAST_CALLS as f64 && line.z > CHANCE && ledger.reference_ns > 0.0;
-    let share = line.by_count_ns / ledger.reference_ns;
+    // More in each request that has any harms these requests; more requests that have some harm all.
+    let more_often = (line.by_count_ns - line.by_each_count_ns) / ledger.reference_ns;
+    let share = line.harm_of_count.max(0.0) + more_often;
     if known && share > 0.0 { share * (1.0 - CHANCE / line.z) } else { 0.0 }
 }
 
@@ -146,8 +157,9 @@ struct Found {
     worst: BTreeMap<Node, f64>,
     /// Own operations of each service: slower ones, and all.
     operations: BTreeMap<Node, (usize, usize)>,
-    /// Harm by the work of an operation, and by calling a part more often.
-    work: BTreeMap<Operation, f64>,
+    /// Harm by the work of an operation, with the share of it that most of its spans do not have; and by calling a part
+    /// more often.
+    work: BTreeMap<Operation, (f64, f64)>,
     calls: BTreeMap<Part, f64>,
 }
 
@@ -160,7 +172,8 @@ impl Found {
                 Wait::Work => {
                     let harm = harm(line);
                     found.count_slower(&caller, line);
-                    *found.work.entry(line.part.operation.clone()).or_default() += harm;
+                    let work = found.work.entry(line.part.operation.clone()).or_default();
+                    *work = (work.0 + harm, seldom(line));
                     let suspect = found.at(&caller);
                     suspect.work += harm;
                     if harm > 0.0 {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use self::planted::{FROM, MINUTE, Planted, Told, send};
 use crate::answer::capacity::{CapacityQuery, ServiceCapacity, WhatIfQuery};
 use crate::error::QueryError;
-use crate::tests::{Placed, empty, resource, seeded, traces};
+use crate::tests::{Placed, empty, resource, rows, seeded, traces};
 use crate::{Queries, QueryConfig, SqlRequest};
 
 const PLANTED: Planted = Planted {
@@ -170,13 +170,6 @@ async fn traffic_that_grows_breaks_who_has_least() {
     }
     sql_says_the_same(&queries, planted.range()).await;
     planners_examples_find_something(&queries).await;
-}
-
-async fn rows(queries: &Queries, query: &str) -> Vec<Vec<Value>> {
-    let request = SqlRequest { query: query.to_owned(), ..SqlRequest::default() };
-    let answer = queries.sql(&request).await.unwrap_or_else(|e| panic!("{query}\n{e}"));
-    let answer: Value = serde_json::from_str(&answer.json()).unwrap();
-    serde_json::from_value(answer["rows"].clone()).unwrap()
 }
 
 async fn sql_says_the_same(queries: &Queries, range: TimeRange) {

@@ -1,9 +1,10 @@
 //! Verdicts over the shop with one incident each, against what the shop knows of it.
 
 use headrope_testdata::Incident;
+use serde_json::Value;
 
 use crate::answer::verdict::{Verdict, VerdictQuery};
-use crate::tests::shop_under;
+use crate::tests::{rows, shop_under};
 
 /// The verdict over a window with an incident, or without, against the time before it.
 async fn verdict(incident: Option<Incident>) -> Verdict {
@@ -58,4 +59,54 @@ async fn a_quiet_shop_has_no_culprit() {
     assert!((lines + found.ledger.others_ns - found.ledger.excess_ns).abs() <= 21);
     assert!(found.trust.requests.iter().all(|n| *n > 2000), "{:?}", found.trust);
     assert!(found.trust.covered > 0.9, "{:?}", found.trust);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sql_has_the_verdict_and_the_map() {
+    let shop = shop_under(Some(Incident::SlowSql)).await;
+    let (from, to) = (shop.window.from(), shop.window.to());
+    let sql = async |query: String| {
+        rows(&shop.queries, &query.replace("$w", &format!("{from}, {to}"))).await
+    };
+    let asked = |service: Option<&str>| VerdictQuery {
+        range: shop.window,
+        reference: None,
+        service: service.map(str::to_owned),
+        operation: None,
+    };
+    let found = shop.queries.verdict(&asked(None)).await.unwrap();
+    let want: Vec<Vec<Value>> = found
+        .culprits
+        .iter()
+        .zip(1..)
+        .map(|(c, place)| {
+            vec![
+                place.into(),
+                (found.confident && place == 1).into(),
+                c.service.clone().into(),
+                c.peer.clone().into(),
+                c.cause.into(),
+                c.added_ns.into(),
+            ]
+        })
+        .collect();
+    let columns = "place, blamed, service, peer, cause, added_ns";
+    assert_eq!(sql(format!("SELECT {columns} FROM culprits($w)")).await, want);
+    let sums = "SELECT sum(added_ns), count(*), sum(share) > 0.999 FROM ledger($w)";
+    let ledger = &found.ledger;
+    let added: i64 = ledger.lines.iter().map(|line| line.added_ns).sum();
+    let want: Vec<Value> =
+        vec![(added + ledger.others_ns).into(), (ledger.lines.len() + 1).into(), true.into()];
+    assert_eq!(sql(sums.to_owned()).await, [want]);
+    let of_one = shop.queries.verdict(&asked(Some("orders"))).await.unwrap();
+    let count = "SELECT count(*) FROM ledger($w, 'orders')".to_owned();
+    assert_eq!(sql(count).await, [[Value::from(of_one.ledger.lines.len() + 1)]]);
+    let map = shop.queries.map(shop.window).await.unwrap();
+    let want: Vec<Vec<Value>> = map
+        .edges
+        .iter()
+        .map(|e| vec![e.caller.clone().into(), e.callee.clone().into(), e.red.calls.into()])
+        .collect();
+    let edges = "SELECT caller, callee, calls FROM service_map($w)".to_owned();
+    assert_eq!(sql(edges).await, want);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headrope_analysis::ledger::{Line, Part, Wait};
 use headrope_analysis::verdict::{
-    Action, Cause, Culprit, Inputs, Judgement, Node, Owner, RULES_VERSION, Reading,
+    Action, Cause, Culprit, Inputs, Judgement, Node, Owner, RULES_VERSION, Reading, failing,
 };
 use headrope_model::TimeRange;
 
@@ -226,6 +226,7 @@ fn evidence(culprit: &Culprit, judgement: &Judgement, inputs: &Inputs) -> Vec<Ev
             window: suspect.coherence,
         });
     }
+    found.extend(failures(culprit, inputs));
     found.extend(survived(culprit, inputs));
     let own = |service: &Arc<str>| service == name;
     for change in judgement.shapes.iter().filter(|change| own(&change.parent.service)).take(3) {
@@ -245,6 +246,28 @@ fn evidence(culprit: &Culprit, judgement: &Judgement, inputs: &Inputs) -> Vec<Ev
         });
     }
     found
+}
+
+/// That more requests fail where a culprit does, or get over a failure of it.
+fn failures(culprit: &Culprit, inputs: &Inputs) -> Vec<Evidence> {
+    let node = &culprit.suspect.node;
+    let (Node::Service(name) | Node::Peer(name)) = node;
+    let shares = failing(&inputs.reference, node).into_iter().zip(failing(&inputs.window, node));
+    let kinds = ["fail because of it", "get over a failure of it"];
+    let more = kinds.into_iter().zip(shares).filter(|(_, (before, now))| now > before);
+    let more = more.filter(|_| culprit.suspect.failure > 0.0);
+    more.map(|(what, (before, now))| Evidence {
+        text: format!(
+            "{:.1} % of the requests {what} instead of {:.1} %: {name}",
+            now * 100.0,
+            before * 100.0
+        ),
+        entity: name.to_string(),
+        metric: format!("share of requests that {what}"),
+        reference: Some(before),
+        window: now,
+    })
+    .collect()
 }
 
 /// What a culprit might have suffered from and did not, as far as readings of it are known.

@@ -108,10 +108,12 @@ fn releases(was: &Sample, is: &Sample) -> Vec<Release> {
     found
 }
 
-/// Requests a second of the window over those of the reference, of the entry with most more.
+/// Requests a second of the window over those of the reference, of the entry with most more that chance does not explain.
 fn load((was, reference): (&Sample, TimeRange), (is, range): (&Sample, TimeRange)) -> f64 {
     /// Fewest requests of an entry in the sample of the reference.
     const LEAST: u64 = 30;
+    /// Standard errors of the logarithm of the growth (both counts Poisson) that chance does not reach for any of many entries.
+    const CHANCE: f64 = 3.0;
     let rate = |sample: &Sample, range: TimeRange, requests: u64| {
         let seconds = (range.duration_ns() as f64 / 1e9).max(1e-9) * sample.figures.sampled;
         requests as f64 / seconds.max(1e-9)
@@ -119,7 +121,9 @@ fn load((was, reference): (&Sample, TimeRange), (is, range): (&Sample, TimeRange
     let grown = was.profile.entries.iter().filter(|(_, entry)| entry.requests >= LEAST);
     let grown = grown.filter_map(|(name, before)| {
         let after = is.profile.entries.get(name)?.requests;
-        Some(rate(is, range, after) / rate(was, reference, before.requests).max(1e-9))
+        let growth = rate(is, range, after) / rate(was, reference, before.requests).max(1e-9);
+        let error = (1.0 / before.requests as f64 + 1.0 / (after as f64).max(1.0)).sqrt();
+        (growth.ln() > CHANCE * error).then_some(growth)
     });
     grown.fold(1.0, f64::max)
 }

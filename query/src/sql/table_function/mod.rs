@@ -1,15 +1,17 @@
-//! Functions that are tables: `headroom` and `what_if`, the typed answers as rows.
+//! Functions that are tables: typed answers as rows.
 //!
 //! A call is planned at once and answered when its rows are asked for, by the session of the statement: over its
 //! snapshot, within its memory and its time.
+
+mod capacity;
+mod rows;
+mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray,
-};
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{
     Session as Planner, TableFunctionArgs, TableFunctionImpl, TableProvider,
@@ -25,9 +27,8 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use headrope_model::TimeRange;
 use headrope_model::time::now_ns;
 
-use crate::answer::capacity::{
-    Band, CapacityQuery, ClassCapacity, ServiceCapacity, Unknown, WhatIfQuery, WhatIfRow,
-};
+use crate::answer::capacity::{CapacityQuery, WhatIfQuery};
+use crate::answer::verdict::VerdictQuery;
 use crate::ask;
 use crate::engine::Session;
 use crate::error::QueryError;
@@ -41,22 +42,31 @@ const MOST_CALLS: usize = 8;
 enum Function {
     Headroom,
     WhatIf,
+    Culprits,
+    Ledger,
+    ServiceMap,
 }
 
 /// Lets a statement call the functions.
 pub(super) fn register(state: &mut SessionState, session: &Arc<Session>) {
     let calls = Arc::new(AtomicUsize::new(0));
-    for function in [Function::Headroom, Function::WhatIf] {
+    for function in Function::ALL {
         let (session, calls) = (Arc::clone(session), Arc::clone(&calls));
         state.register_udtf(function.name(), Arc::new(Callable { function, session, calls }));
     }
 }
 
 impl Function {
+    const ALL: [Self; 5] =
+        [Self::Headroom, Self::WhatIf, Self::Culprits, Self::Ledger, Self::ServiceMap];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Headroom => "headroom",
             Self::WhatIf => "what_if",
+            Self::Culprits => "culprits",
+            Self::Ledger => "ledger",
+            Self::ServiceMap => "service_map",
         }
     }
 
@@ -66,50 +76,23 @@ impl Function {
             Self::WhatIf => {
                 "what_if(factor, from, to) or what_if(factor, from, to, service, operation)"
             }
+            Self::Culprits => {
+                "culprits(from, to), culprits(from, to, service) or culprits(from, to, service, operation)"
+            }
+            Self::Ledger => {
+                "ledger(from, to), ledger(from, to, service) or ledger(from, to, service, operation)"
+            }
+            Self::ServiceMap => "service_map(from, to)",
         }
     }
 
     fn schema(self) -> SchemaRef {
-        use DataType::{Boolean, Float64, Int64, Utf8View};
-        let columns: &[(&str, DataType)] = match self {
-            Self::Headroom => &[
-                ("service", Utf8View),
-                ("version", Utf8View),
-                ("host_type", Utf8View),
-                ("instances", Int64),
-                ("rate", Float64),
-                ("peak_rate", Float64),
-                ("safe_rate", Float64),
-                ("safe_rate_low", Float64),
-                ("safe_rate_high", Float64),
-                ("basis", Utf8View),
-                ("knee", Float64),
-                ("ceiling", Float64),
-                ("capacity", Float64),
-                ("headroom", Float64),
-                ("headroom_low", Float64),
-                ("headroom_high", Float64),
-                ("cpu_ms_per_request", Float64),
-                ("cpu_ms_per_request_low", Float64),
-                ("cpu_ms_per_request_high", Float64),
-                ("cpu_utilization", Float64),
-                ("cpus", Float64),
-                ("exhausted", Utf8View),
-                ("unknown", Utf8View),
-            ],
-            Self::WhatIf => &[
-                ("service", Utf8View),
-                ("peak_rate", Float64),
-                ("peak_rate_then", Float64),
-                ("grows", Float64),
-                ("capacity", Float64),
-                ("load_then", Float64),
-                ("breaks", Boolean),
-                ("breaks_at", Float64),
-                ("instances", Int64),
-                ("instances_then", Int64),
-                ("unknown", Utf8View),
-            ],
+        let columns = match self {
+            Self::Headroom => capacity::HEADROOM,
+            Self::WhatIf => capacity::WHAT_IF,
+            Self::Culprits => verdict::CULPRITS,
+            Self::Ledger => verdict::LEDGER,
+            Self::ServiceMap => verdict::SERVICE_MAP,
         };
         let fields = columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -121,6 +104,9 @@ impl Function {
 enum Question {
     Headroom(CapacityQuery),
     WhatIf(WhatIfQuery),
+    Culprits(VerdictQuery),
+    Ledger(VerdictQuery),
+    ServiceMap(TimeRange),
 }
 
 #[derive(Debug)]
@@ -133,7 +119,7 @@ struct Callable {
 impl TableFunctionImpl for Callable {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
         if self.calls.fetch_add(1, Ordering::Relaxed) >= MOST_CALLS {
-            return plan_err!("a statement may call headroom and what_if {MOST_CALLS} times");
+            return plan_err!("a statement may call functions that are tables {MOST_CALLS} times");
         }
         let question = question(self.function, args.exprs())?;
         let (session, schema) = (Arc::clone(&self.session), self.function.schema());
@@ -143,20 +129,33 @@ impl TableFunctionImpl for Callable {
 
 fn question(function: Function, args: &[Expr]) -> Result<Question> {
     let name = function.name();
+    let word = |rest: &[Expr], at: usize| rest.get(at).map(|arg| text(name, arg)).transpose();
     match (function, args) {
         (Function::Headroom, [from, to]) => {
             let range = range(name, from, to)?;
             Ok(Question::Headroom(CapacityQuery { range, service: None }))
         }
         (Function::WhatIf, [factor, from, to, rest @ ..]) if rest.len() <= 2 => {
-            let word = |at: usize| rest.get(at).map(|arg| text(name, arg)).transpose();
             Ok(Question::WhatIf(WhatIfQuery {
                 range: range(name, from, to)?,
                 factor: number(name, factor)?,
-                service: word(0)?.flatten(),
-                operation: word(1)?.flatten(),
+                service: word(rest, 0)?.flatten(),
+                operation: word(rest, 1)?.flatten(),
             }))
         }
+        (Function::Culprits | Function::Ledger, [from, to, rest @ ..]) if rest.len() <= 2 => {
+            let query = VerdictQuery {
+                range: range(name, from, to)?,
+                reference: None,
+                service: word(rest, 0)?.flatten(),
+                operation: word(rest, 1)?.flatten(),
+            };
+            Ok(match function {
+                Function::Culprits => Question::Culprits(query),
+                _ => Question::Ledger(query),
+            })
+        }
+        (Function::ServiceMap, [from, to]) => Ok(Question::ServiceMap(range(name, from, to)?)),
         _ => plan_err!("{name} takes other arguments: {}", function.usage()),
     }
 }
@@ -278,84 +277,22 @@ fn outward(error: QueryError) -> DataFusionError {
     }
 }
 
-async fn columns(session: &Session, question: &Question) -> Result<Vec<ArrayRef>, QueryError> {
-    match question {
+async fn columns(session: &Arc<Session>, question: &Question) -> Result<Vec<ArrayRef>, QueryError> {
+    Ok(match question {
         Question::Headroom(query) => {
-            let answer = ask::capacity::capacity(session, query).await?;
-            let rows = answer.services.iter();
-            let rows: Vec<Row<'_>> =
-                rows.flat_map(|s| s.classes.iter().map(move |c| (s, c))).collect();
-            Ok(headroom(&rows))
+            capacity::headroom(&ask::capacity::capacity(session, query).await?)
         }
         Question::WhatIf(query) => {
-            Ok(what_if(&ask::capacity::what_if(session, query).await?.services))
+            capacity::what_if(&ask::capacity::what_if(session, query).await?)
         }
-    }
-}
-
-type Row<'a> = (&'a ServiceCapacity, &'a ClassCapacity);
-
-fn texts<'a, T: 'a>(rows: &'a [T], of: impl Fn(&'a T) -> Option<&'a str>) -> ArrayRef {
-    Arc::new(rows.iter().map(of).collect::<StringViewArray>())
-}
-
-fn doubles<T>(rows: &[T], of: impl Fn(&T) -> Option<f64>) -> ArrayRef {
-    Arc::new(rows.iter().map(of).collect::<Float64Array>())
-}
-
-fn counts<T>(rows: &[T], of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
-    let count = |row: &T| of(row).map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-    Arc::new(rows.iter().map(count).collect::<Int64Array>())
-}
-
-fn headroom(rows: &[Row<'_>]) -> Vec<ArrayRef> {
-    let value = |band: Option<Band>| band.map(|band| band.value);
-    let low = |band: Option<Band>| band.map(|band| band.low);
-    let high = |band: Option<Band>| band.map(|band| band.high);
-    let because = |unknown: &[Unknown]| {
-        let lines = unknown.iter().map(|u| format!("{}: {}", u.what, u.because));
-        Some(lines.collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
-    };
-    let unknown: Vec<Option<String>> = rows.iter().map(|(_, c)| because(&c.unknown)).collect();
-    vec![
-        texts(rows, |(s, _)| Some(s.service.as_str())),
-        texts(rows, |(_, c)| c.version.as_deref()),
-        texts(rows, |(_, c)| c.host_type.as_deref()),
-        counts(rows, |(_, c)| Some(c.instances)),
-        doubles(rows, |(_, c)| Some(c.rate)),
-        doubles(rows, |(_, c)| Some(c.peak_rate)),
-        doubles(rows, |(_, c)| value(c.safe_rate)),
-        doubles(rows, |(_, c)| low(c.safe_rate)),
-        doubles(rows, |(_, c)| high(c.safe_rate)),
-        texts(rows, |(_, c)| c.basis),
-        doubles(rows, |(_, c)| value(c.knee)),
-        doubles(rows, |(_, c)| c.ceiling),
-        doubles(rows, |(_, c)| value(c.capacity)),
-        doubles(rows, |(_, c)| value(c.headroom)),
-        doubles(rows, |(_, c)| low(c.headroom)),
-        doubles(rows, |(_, c)| high(c.headroom)),
-        doubles(rows, |(_, c)| value(c.cpu_ms_per_request)),
-        doubles(rows, |(_, c)| low(c.cpu_ms_per_request)),
-        doubles(rows, |(_, c)| high(c.cpu_ms_per_request)),
-        doubles(rows, |(_, c)| c.cpu_utilization),
-        doubles(rows, |(_, c)| c.cpus),
-        texts(rows, |(s, _)| s.growth.as_ref().and_then(|g| g.exhausted.as_deref())),
-        texts(&unknown, |text| text.as_deref()),
-    ]
-}
-
-fn what_if(rows: &[WhatIfRow]) -> Vec<ArrayRef> {
-    vec![
-        texts(rows, |r| Some(r.service.as_str())),
-        doubles(rows, |r| Some(r.peak_rate)),
-        doubles(rows, |r| Some(r.peak_rate_then)),
-        doubles(rows, |r| Some(r.grows)),
-        doubles(rows, |r| r.capacity),
-        doubles(rows, |r| r.load_then),
-        Arc::new(rows.iter().map(|r| r.breaks).collect::<BooleanArray>()),
-        doubles(rows, |r| r.breaks_at),
-        counts(rows, |r| Some(r.instances)),
-        counts(rows, |r| r.instances_then),
-        texts(rows, |r| r.unknown.as_deref()),
-    ]
+        Question::Culprits(query) => {
+            verdict::culprits(&Box::pin(ask::verdict::verdict(session, query)).await?)
+        }
+        Question::Ledger(query) => {
+            verdict::ledger(&Box::pin(ask::verdict::verdict(session, query)).await?)
+        }
+        Question::ServiceMap(range) => {
+            verdict::service_map(&Box::pin(ask::map::map(session, *range)).await?)
+        }
+    })
 }
