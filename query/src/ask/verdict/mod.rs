@@ -108,12 +108,15 @@ fn releases(was: &Sample, is: &Sample) -> Vec<Release> {
     found
 }
 
-/// Requests a second of the window over those of the reference, of the entry with most more that chance does not explain.
+/// Requests a second of the window over those of the reference, of the entry with most more, whose growth chance does not
+/// explain.
 fn load((was, reference): (&Sample, TimeRange), (is, range): (&Sample, TimeRange)) -> f64 {
     /// Fewest requests of an entry in the sample of the reference.
     const LEAST: u64 = 30;
     /// Standard errors of the logarithm of the growth (both counts Poisson) that chance does not reach for any of many entries.
     const CHANCE: f64 = 3.0;
+    /// What the growth is surely beyond: traffic is never the same twice.
+    const USUAL: f64 = 1.25;
     let rate = |sample: &Sample, range: TimeRange, requests: u64| {
         let seconds = (range.duration_ns() as f64 / 1e9).max(1e-9) * sample.figures.sampled;
         requests as f64 / seconds.max(1e-9)
@@ -123,7 +126,7 @@ fn load((was, reference): (&Sample, TimeRange), (is, range): (&Sample, TimeRange
         let after = is.profile.entries.get(name)?.requests;
         let growth = rate(is, range, after) / rate(was, reference, before.requests).max(1e-9);
         let error = (1.0 / before.requests as f64 + 1.0 / (after as f64).max(1.0)).sqrt();
-        (growth.ln() > CHANCE * error).then_some(growth)
+        (growth * (-CHANCE * error).exp() > USUAL).then_some(growth)
     });
     grown.fold(1.0, f64::max)
 }
@@ -144,4 +147,34 @@ fn hosts(was: &Sample, is: &Sample, readings: &Readings) -> BTreeMap<Arc<str>, V
         all.entry(service).or_default().extend(hosts);
     }
     all.into_iter().map(|(service, hosts)| (service, hosts.into_iter().collect())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use headrope_analysis::ledger::Operation;
+
+    use super::*;
+
+    #[test]
+    fn growth_is_load_if_chance_does_not_explain_it() {
+        let sample = |counts: &[u64]| {
+            let mut sample = Sample::default();
+            sample.figures.sampled = 0.5;
+            for (at, requests) in counts.iter().enumerate() {
+                let name = Operation { service: "front".into(), name: at.to_string().into() };
+                sample.profile.entries.entry(name).or_default().requests = *requests;
+            }
+            sample
+        };
+        let range = |seconds: i64| TimeRange::new(0, seconds * 1_000_000_000).unwrap();
+        let load = |before: &[u64], after: &[u64], seconds: i64| {
+            load((&sample(before), range(300)), (&sample(after), range(seconds)))
+        };
+        // Twice and a half in one entry, whatever the other does and however long the windows are.
+        assert!((load(&[200, 1000], &[500, 1000], 300) - 2.5).abs() < 1e-9);
+        assert!((load(&[200, 1000], &[250, 500], 150) - 2.5).abs() < 1e-9);
+        // Half as many again of few requests, or a sixth more of many, is nothing.
+        assert_eq!(load(&[100, 3000], &[155, 3500], 300), 1.0);
+        assert_eq!(load(&[20], &[200], 300), 1.0);
+    }
 }
