@@ -105,7 +105,7 @@ fn lost(reference: &Profile, window: &Profile, parent: &Operation) -> f64 {
 
 /// The operations that end earlier than before and perhaps not by chance, the largest rise first. What is compared are spans
 /// that did the same up to there, so that another mix of requests behind one name is none; and what is no longer done is
-/// at least as much, so that of calls side by side another one that ends last is none.
+/// at least half as much, so that of calls side by side another one that ends last is none.
 #[must_use]
 pub fn early_ends(reference: &Profile, window: &Profile) -> Vec<EarlyEnd> {
     let of = |profile: &Profile, parent: &Operation, last: &Option<Part>| {

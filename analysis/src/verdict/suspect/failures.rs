@@ -30,7 +30,7 @@ fn more_often(
     window: &Profile,
     counts: fn(&EntryProfile) -> &BTreeMap<Part, u64>,
 ) -> Vec<(Part, More)> {
-    /// A share of requests, and the variance of another such count.
+    /// Shares of the window's requests that have a part, now and usually, and the variance of their difference.
     #[derive(Default, Clone, Copy)]
     struct Share {
         is: f64,
