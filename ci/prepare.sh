@@ -51,3 +51,11 @@ prepare_node() {
   [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return 0
   (cd "$1" && npm ci --no-progress)
 }
+
+# The tests of what scores verdicts and converts labelled data.
+score_tests() {
+  local folder
+  for folder in testdata/scenarios testdata/online-boutique; do
+    (cd "$folder" && "$(cd "$OLDPWD" && venv)/bin/python" -m unittest) || return 1
+  done
+}

@@ -18,8 +18,8 @@ broken=()
 wanted() { [[ "$PARTS" == *" $1 "* ]]; }
 
 # step NAME COUNT SECONDS COMMAND…: runs a command with its output in a file. COUNT is `one` (the
-# command is one check), `cargo` (sum of cargo's test results) or `last` (the command's last line
-# says). The command may be a function of prepare.sh. What has not ended after SECONDS is stopped, so
+# command is one check), `cargo` (sum of cargo's test results), `unittest` (what Python's says it ran) or `last` (the
+# command's last line says). The command may be a function of prepare.sh. What has not ended after SECONDS is stopped, so
 # that a check that hangs is named instead of taking the whole run with it.
 step() {
   local name="$1" count="$2" limit="$3" log="$LOGS/$1.log" began=$SECONDS status=0 ok=0 bad=0
@@ -30,6 +30,9 @@ step() {
     cargo)
       ok=$(sum 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log")
       bad=$(sum 's/^test result: .* ([0-9]+) failed; .*/\1/p' "$log") ;;
+    unittest)
+      bad=$(sum 's/^FAILED .*(failures|errors)=([0-9]+).*/\2/p' "$log")
+      ok=$(($(sum 's/^Ran ([0-9]+) tests? in .*/\1/p' "$log") - $(sum 's/.*skipped=([0-9]+).*/\1/p' "$log") - bad)) ;;
     last)
       ok=$(sum '$s/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log")
       bad=$(sum '$s/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log") ;;
@@ -69,6 +72,7 @@ if wanted e2e || wanted browser; then
 fi
 if wanted e2e; then
   step python one 600 prepare_python
+  step scoring unittest 300 score_tests
   step node one 600 prepare_node agents/e2e/node
   step e2e last 900 "$(venv)/bin/python" -u agents/e2e/run.py
 fi

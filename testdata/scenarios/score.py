@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import judge
+import poorer
 
 KEEP = {f"HEADROPE_STORAGE__RETAIN_{what}": "forever" for what in ("TRACES", "LOGS", "METRICS", "ROLLUPS")}
 TIMEOUT_S = 120
@@ -62,7 +63,10 @@ def run(case, options):
         try:
             bound = json.loads(server.stdout.readline())["listening"]
             for path in sorted(folder.glob("*.pb")):
-                post(f"http://{bound['otlp_http']}", f"/v1/{path.stem.split('-')[1]}", path.read_bytes())
+                signal = path.stem.split("-")[1]
+                body = poorer.poorer(signal, path.read_bytes(), options.lacks)
+                if body is not None:
+                    post(f"http://{bound['otlp_http']}", f"/v1/{signal}", body)
             answer, seconds = ask(f"http://{bound['ui']}", truth)
         finally:
             server.terminate()
@@ -70,11 +74,11 @@ def run(case, options):
             server.stdout.close()
     kept = {key: answer.get(key) for key in
             ("summary", "action", "confident", "abstains", "culprits", "ledger", "evidence", "trust", "rules_version")}
-    return {"case": case, "size": options.size, "label": truth["truth"], "distractors": truth["distractors"],
+    return {"case": case, "size": options.size, "lacks": sorted(options.lacks), "label": truth["truth"], "distractors": truth["distractors"],
             "answer": kept, "seconds": seconds}
 
 
-def load(path, size):
+def load(path, size, lacks=()):
     """Results by case, of a file with one to a line; a last line that was cut short is left out."""
     results = {}
     for line in path.read_text().splitlines() if path and path.exists() else []:
@@ -82,7 +86,7 @@ def load(path, size):
             result = json.loads(line)
         except ValueError:
             continue
-        if result["size"] == size:
+        if result["size"] == size and result.get("lacks", []) == sorted(lacks):
             results[result["case"]] = result
     return results
 
@@ -131,6 +135,14 @@ def seeds(text):
     return range(int(first), int(last or first) + 1)
 
 
+def words(text):
+    """What is between commas."""
+    found = set(filter(None, text.split(",")))
+    if found - poorer.LACKS.keys():
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(found - poorer.LACKS.keys()))}: not one of {', '.join(poorer.LACKS)}")
+    return found
+
+
 def main(arguments=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,10 +153,11 @@ def main(arguments=None):
     parser.add_argument("--pairs", type=seeds, default=[], help="FIRST..LAST, scenarios with two faults")
     parser.add_argument("--landscapes", type=seeds, default=[], help="FIRST..LAST, random systems with one fault or none")
     parser.add_argument("--size", nargs="*", default=[], help="traces per second, and seconds of a window")
+    parser.add_argument("--lacks", type=words, default=set(), help=f"what is not sent, comma-separated: {', '.join(poorer.LACKS)}")
     parser.add_argument("--jobs", type=int, default=1, help="cases at once; more than one makes answers slower")
     parser.add_argument("--results", type=Path, help="file for the results, one to a line; is resumed from")
     options = parser.parse_args(arguments)
-    results, cases, failed = load(options.results, options.size), cases_of(options), {}
+    results, cases, failed = load(options.results, options.size, options.lacks), cases_of(options), {}
     if options.server:
         if not options.generator:
             parser.error("--server needs --generator")

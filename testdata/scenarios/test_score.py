@@ -1,5 +1,6 @@
 """Scoring without a server or a generator: python3 -m unittest test_score"""
 
+import argparse
 import copy
 import io
 import json
@@ -11,6 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import judge
+import poorer
 import score
 
 STATEMENT = {"kind": "statement", "service": "orders", "statement": "SELECT orders", "text": "SELECT 1", "database": "db"}
@@ -261,9 +263,49 @@ class Running(unittest.TestCase):
         self.assertEqual(score.load(self.results, []), {})
         self.assertEqual(list(score.load(self.results, ["20"])), ["seed 1"])
 
+    def test_results_of_less_telemetry_are_others(self):
+        self.results.write_text(json.dumps(result() | {"lacks": ["hosts", "kinds"]}) + "\n")
+        self.assertEqual(score.load(self.results, []), {})
+        self.assertEqual(list(score.load(self.results, [], {"kinds", "hosts"})), ["seed 1"])
+        self.assertEqual(score.words("kinds,hosts"), {"kinds", "hosts"})
+        with self.assertRaises(argparse.ArgumentTypeError):
+            score.words("kinds,colours")
+
     def test_seeds(self):
         self.assertEqual(list(score.seeds("3..5")), [3, 4, 5])
         self.assertEqual(list(score.seeds("8")), [8])
+
+
+class Poorer(unittest.TestCase):
+    def test_what_is_to_be_lacking_is_lacking_and_nothing_else(self):
+        try:
+            from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+        except ImportError:
+            self.skipTest("the Python package opentelemetry-proto is not installed")
+        request = ExportTraceServiceRequest()
+        block = request.resource_spans.add()
+        for key in ("service.name", "k8s.pod.name", "host.name"):
+            block.resource.attributes.add(key=key).value.string_value = "x"
+        span = block.scope_spans.add().spans.add(name="GET /", kind=2, span_id=b"12345678", start_time_unix_nano=7)
+        span.status.code = 2
+        span.attributes.add(key="http.route").value.string_value = "/"
+        body = request.SerializeToString()
+
+        def left(*lacks):
+            found = ExportTraceServiceRequest.FromString(poorer.poorer("traces", body, set(lacks))).resource_spans[0]
+            one = found.scope_spans[0].spans[0]
+            self.assertEqual((one.name, one.span_id, one.start_time_unix_nano), ("GET /", b"12345678", 7))
+            keys = [attribute.key for attribute in found.resource.attributes]
+            return keys, one.kind, one.status.code, len(one.attributes)
+
+        everything = ["service.name", "k8s.pod.name", "host.name"]
+        self.assertEqual(left(), (everything, 2, 2, 1))
+        self.assertEqual(left("kinds"), (everything, 0, 2, 1))
+        self.assertEqual(left("status"), (everything, 2, 0, 1))
+        self.assertEqual(left("attributes"), (everything, 2, 2, 0))
+        self.assertEqual(left("hosts", "metrics"), (everything[:2], 2, 2, 1))
+        self.assertIsNone(poorer.poorer("metrics", b"any", {"metrics"}))
+        self.assertEqual(poorer.poorer("logs", b"any", {"metrics", "kinds"}), b"any")
 
 
 class Untouched(unittest.TestCase):

@@ -78,6 +78,12 @@ impl Zone {
         self.format(ns, "%-d %b %H:%M")
     }
 
+    /// `02:05`.
+    #[must_use]
+    pub fn minute_of_day(&self, ns: i64) -> String {
+        self.format(ns, "%H:%M")
+    }
+
     /// `02:05:33.123`.
     #[must_use]
     pub fn clock(&self, ns: i64) -> String {

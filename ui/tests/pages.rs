@@ -345,6 +345,7 @@ async fn the_verdict_says_what_to_do_and_why() {
         let html = page(&format!("{path}?from=2023-11-14T22:13:20Z&to=2023-11-14T23:13:20Z")).await;
         for words in [
             "against the same minutes of 3 earlier hours",
+            "14 Nov 23:03 – 23:13",
             "Slower at p95",
             "Fewer requests",
             "goes on",
@@ -352,6 +353,13 @@ async fn the_verdict_says_what_to_do_and_why() {
         ] {
             assert!(html.contains(words), "{words}\n{html}");
         }
+    }
+    // Who was worse for some minutes is not said to be fine, and what is not known is said.
+    let fine = page("/verdict?service=calm").await;
+    assert!(fine.contains("Nothing to do for the window as a whole"), "{fine}");
+    for path in ["/", "/verdict"] {
+        let long = page(&format!("{path}?from=now-9d&to=now")).await;
+        assert!(long.contains("What was unusual is not known: at most 3 days"), "{long}");
     }
     let markdown = send(app(Mood::Shop), "/verdict?format=markdown", &[]).await;
     let kind = markdown.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();

@@ -64,6 +64,8 @@ struct EntrySums {
 struct Known {
     operation: u32,
     part: u32,
+    /// The node that serves it, if it is a call of a service.
+    served: Option<usize>,
 }
 
 /// Gathers a [`Profile`].
@@ -159,26 +161,28 @@ impl ProfileBuilder {
         remote: &impl Fn(&Node) -> Option<Peer>,
     ) -> Option<Known> {
         let node = chain.nodes.get(at).filter(|node| !node.is_synthetic)?;
-        let mut children = chain.children(at).filter_map(|child| chain.nodes.get(child));
+        let child = |at: usize| Some((at, chain.nodes.get(at)?));
+        let mut children = chain.children(at).filter_map(child);
         let served = match node.kind {
             SpanKind::Client | SpanKind::Producer => {
-                children.find(|child| !child.is_synthetic && child.service != node.service)
+                children.find(|(_, child)| !child.is_synthetic && child.service != node.service)
             }
             SpanKind::Unspecified => match (children.next(), children.next()) {
-                (Some(only), None) if only.service != node.service => Some(only),
+                (Some(only), None) if only.1.service != node.service => Some(only),
                 _ => None,
             },
             _ => None,
         };
         let wait = match served {
-            Some(child) => WaitNumber::Way(self.services.of(child.service.clone())),
+            Some((_, child)) => WaitNumber::Way(self.services.of(child.service.clone())),
             None => match remote(node) {
                 Some(peer) => WaitNumber::Remote(self.peers.of(peer)),
                 None => WaitNumber::Work,
             },
         };
         let operation = self.operations.of(operation(node));
-        Some(Known { operation, part: self.parts.of((operation, wait)) })
+        let served = served.map(|(at, _)| at);
+        Some(Known { operation, part: self.parts.of((operation, wait)), served })
     }
 
     /// What each service worked on one request, nanoseconds.
@@ -204,7 +208,11 @@ impl ProfileBuilder {
     ) {
         for ((node, known), time) in chain.nodes.iter().zip(known).zip(times) {
             let (Some(known), true) = (known, *time > 0) else { continue };
-            let Some(place) = place(node) else { continue };
+            let place = match known.served {
+                Some(server) => chain.nodes.get(server).and_then(&place),
+                None => place(node),
+            };
+            let Some(place) = place else { continue };
             let place = self.instances.of(place);
             self.places.entry((known.operation, place)).or_default().observe(*time);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Entry, EntryProfile, Part, PartSum, Profile, WorkSum};
+use super::{Entry, EntryProfile, Part, PartSum, Profile};
 
 /// What a part adds to the change of the time of requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +83,7 @@ pub fn ledger(reference: &Profile, window: &Profile) -> Ledger {
     let compared: u64 = names.iter().filter_map(|name| both(name)).map(|(_, w)| w.requests).sum();
     let mut found = Ledger { compared: (compared, window.requests()), ..Ledger::default() };
     let mut lines: BTreeMap<Part, Sum> = BTreeMap::new();
-    let mut work: BTreeMap<Arc<str>, WorkChange> = BTreeMap::new();
+    let mut work: BTreeMap<Arc<str>, Excess> = BTreeMap::new();
     for name in names {
         found.entries.push(change(name, reference.entries.get(name), window.entries.get(name)));
         let Some((was, is)) = both(name) else { continue };
@@ -102,9 +102,11 @@ pub fn ledger(reference: &Profile, window: &Profile) -> Ledger {
         }
         let services: BTreeSet<&Arc<str>> = was.work.keys().chain(is.work.keys()).collect();
         for service in services {
-            let before = was.work.get(service).copied().unwrap_or_default();
-            let after = is.work.get(service).copied().unwrap_or_default();
-            work.entry(service.clone()).or_default().add(weight, (n, before), (m, after));
+            let time = |of: &EntryProfile| {
+                of.work.get(service).map_or((0.0, 0.0), |sum| (sum.time_ns, sum.square_ns))
+            };
+            let excess = work.entry(service.clone()).or_default();
+            excess.add(weight, (n, time(was)), (m, time(is)));
         }
     }
     found.work_z = work.into_iter().map(|(service, change)| (service, change.z())).collect();
@@ -127,39 +129,45 @@ fn change(name: &Entry, was: Option<&EntryProfile>, is: Option<&EntryProfile>) -
     }
 }
 
-/// The work of a service being summed up over entries.
+/// What a time adds to the mean request, being summed up over entries.
 #[derive(Default)]
-struct WorkChange {
-    excess: f64,
+struct Excess {
+    ns: f64,
     variance: f64,
 }
 
-impl WorkChange {
-    fn add(&mut self, weight: f64, (n, before): (f64, WorkSum), (m, after): (f64, WorkSum)) {
-        let variance = |of: WorkSum, n: f64| variance((of.time_ns, of.square_ns), n);
-        self.excess += weight * (after.time_ns / m - before.time_ns / n);
+/// A time summed over some requests and the sum of its squares, with how many requests these are.
+type Times = (f64, (f64, f64));
+
+impl Excess {
+    /// Returns what it adds to a request of this entry.
+    fn add(&mut self, weight: f64, (n, before): Times, (m, after): Times) -> f64 {
+        let excess = after.0 / m - before.0 / n;
+        self.ns += weight * excess;
         self.variance += weight * weight * (variance(before, n) / n + variance(after, m) / m);
+        excess
     }
 
+    /// Over its standard error.
     fn z(&self) -> f64 {
-        if self.variance > 0.0 { self.excess / self.variance.sqrt() } else { 0.0 }
+        if self.variance > 0.0 { self.ns / self.variance.sqrt() } else { 0.0 }
     }
 }
 
 /// A line being summed up over entries.
 #[derive(Default)]
 struct Sum {
-    excess: f64,
+    excess: Excess,
     by_count: f64,
     by_each_count: f64,
-    variance: f64,
     before: PartSum,
     after: PartSum,
 }
 
 impl Sum {
     fn add(&mut self, weight: f64, (n, before): (f64, PartSum), (m, after): (f64, PartSum)) {
-        let excess = after.time_ns / m - before.time_ns / n;
+        let times = |sum: PartSum| (sum.time_ns, sum.square_ns);
+        let excess = self.excess.add(weight, (n, times(before)), (m, times(after)));
         let visits = |sum: PartSum, of: f64| sum.visits as f64 / of;
         let each =
             |sum: PartSum| if sum.visits > 0 { sum.time_ns / sum.visits as f64 } else { 0.0 };
@@ -167,26 +175,22 @@ impl Sum {
         let usual = if before.visits > 0 { each(before) } else { each(after) };
         let more = visits(after, m) - visits(before, n);
         let by_count = if after.visits == 0 { excess } else { more * usual };
-        self.excess += weight * excess;
         self.by_count += weight * by_count;
         if before.requests > 0 && after.requests > 0 {
             let in_one = |sum: PartSum| sum.visits as f64 / sum.requests as f64;
             let have = after.requests as f64 / m;
             self.by_each_count += weight * have * (in_one(after) - in_one(before)) * usual;
         }
-        let variance = |of: PartSum, n: f64| variance((of.time_ns, of.square_ns), n);
-        self.variance += weight * weight * (variance(before, n) / n + variance(after, m) / m);
         self.before.merge(&before);
         self.after.merge(&after);
     }
 
     /// `requests` are those of the window that are compared.
     fn line(self, part: Part, requests: f64) -> Line {
-        let error = self.variance.sqrt();
         let each = |sum: &PartSum| {
             (sum.visits, if sum.visits > 0 { sum.time_ns / sum.visits as f64 } else { 0.0 })
         };
-        let by_time = self.excess - self.by_count;
+        let by_time = self.excess.ns - self.by_count;
         let (z_each, ratio) = typical(&self.before, &self.after);
         let usual = if self.before.requests > 0 { &self.before } else { &self.after };
         let request = usual.request_ns / (usual.requests as f64).max(1.0);
@@ -194,11 +198,11 @@ impl Sum {
         let share = |ns: f64| if request > 0.0 { exposed(ns) / request } else { 0.0 };
         Line {
             part,
-            excess_ns: self.excess,
+            excess_ns: self.excess.ns,
             by_count_ns: self.by_count,
             by_each_count_ns: self.by_each_count,
             by_time_ns: by_time,
-            z: if error > 0.0 { self.excess / error } else { 0.0 },
+            z: self.excess.z(),
             z_each,
             gain_ns: self.after.above_typical() / requests.max(1.0),
             ratio,

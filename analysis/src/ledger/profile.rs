@@ -120,7 +120,8 @@ pub struct Profile {
     pub children: BTreeMap<(Operation, Operation), (u64, u64)>,
     /// Of an operation's spans, by what the last of their children is; spans without any under `None`.
     pub last: BTreeMap<(Operation, Option<Part>), u64>,
-    /// Times on the path of an operation's spans by the instance they ran in; of sums by request there are none.
+    /// Times on the path of an operation's spans by the instance they ran in, of calls by the one that served them; of sums
+    /// by request there are none.
     pub places: BTreeMap<(Operation, Arc<str>), PartSum>,
     /// Call chains that were left out because their root was not received.
     pub rootless: u64,

@@ -132,7 +132,7 @@ pub(super) type Hosts = BTreeMap<Arc<str>, Vec<Arc<str>>>;
 
 /// Requests a second of the window over those of the reference from which on the load may be the cause.
 const SURGE: f64 = 1.5;
-/// CPU that grew by so many times more than the requests is not theirs alone.
+/// CPU or garbage that grew by so many times more than the requests is not theirs alone.
 const BY_LOAD: f64 = 1.3;
 /// Least share of its harm that a starved process does itself.
 const ITSELF: f64 = 0.02;
@@ -146,6 +146,8 @@ struct Raised<'a> {
     hosts: &'a Hosts,
     /// Their places.
     places: Vec<usize>,
+    /// Places of all of its readings.
+    known: Vec<usize>,
 }
 
 impl Raised<'_> {
@@ -203,10 +205,25 @@ impl Raised<'_> {
         most.map(|(_, cause, places)| (cause, places))
     }
 
-    /// Whether CPU in use grew with the requests, and no more.
-    fn is_by_load(&self, load: f64) -> bool {
-        let cpu = self.of(&[Measure::Cpu]);
-        cpu.iter().filter_map(|at| self.readings.get(*at)).all(|r| r.growth() <= load * BY_LOAD)
+    /// Whether something grew with the requests, and no more.
+    fn is_by_load(&self, measure: Measure, load: f64) -> bool {
+        let grown = self.of(&[measure]);
+        grown.iter().filter_map(|at| self.readings.get(*at)).all(|r| r.growth() <= load * BY_LOAD)
+    }
+
+    /// Whether what a process lacks can only be CPU: its memory is measured and either far from its limit or as before, and
+    /// so is garbage collection if that is measured, too.
+    fn leaves_cpu(&self) -> bool {
+        let of = |measure: Measure| -> Vec<&Reading> {
+            let known = self.known.iter().filter_map(|at| self.readings.get(*at));
+            known.filter(|r| r.measure == measure).collect()
+        };
+        let (shares, memory) = (of(Measure::MemoryUsed), of(Measure::Memory));
+        let lacks_memory = match shares.is_empty() {
+            true => memory.is_empty() || memory.iter().any(|r| r.is_more()),
+            false => shares.iter().any(|r| r.is_near_full() && r.is_more()),
+        };
+        !lacks_memory && !of(Measure::Gc).iter().any(|r| r.is_more())
     }
 
     fn of(&self, measures: &[Measure]) -> Vec<usize> {
@@ -250,13 +267,11 @@ pub(super) fn cause(
         (Owner::Store(store), Node::Peer(name)) => store == name,
         _ => false,
     };
-    let places = readings
-        .iter()
-        .enumerate()
-        .filter(|(_, reading)| own(&reading.owner) && reading.is_raised())
-        .map(|(at, _)| at)
-        .collect();
-    let raised = Raised { readings, hosts, places };
+    let known = readings.iter().enumerate().filter(|(_, reading)| own(&reading.owner));
+    let known: Vec<usize> = known.map(|(at, _)| at).collect();
+    let is_raised = |at: &usize| readings.get(*at).is_some_and(Reading::is_raised);
+    let places = known.iter().copied().filter(is_raised).collect();
+    let raised = Raised { readings, hosts, places, known };
     match &suspect.node {
         Node::Peer(_) => of_peer(suspect, &raised),
         Node::Service(service) => {
@@ -266,7 +281,11 @@ pub(super) fn cause(
             // that only some of its callers find slow.
             match found {
                 (Cause::NoisyNeighbour, _) => found,
-                (Cause::Load, ref proof) if !proof.is_empty() && raised.is_by_load(load) => found,
+                (Cause::Load, ref proof)
+                    if !proof.is_empty() && raised.is_by_load(Measure::Cpu, load) =>
+                {
+                    found
+                }
                 (Cause::Network, _) if suspect.inward <= MOST => found,
                 _ if is_new => (Cause::Release, Vec::new()),
                 _ => found,
@@ -314,11 +333,15 @@ fn of_service(suspect: &Suspect, raised: &Raised<'_>, load: f64) -> (Cause, Vec<
     let own = [Cause::Memory, Cause::GarbageCollection, Cause::Pool];
     let limits = [Cause::CpuThrottling, Cause::Cpu];
     // What starves a process slows most of what it does; a slow way slows none of it. What fails more besides, without any
-    // sign of what it lacks, is another program.
+    // sign of what it lacks, is another program. Of what is not measured nothing is said.
     let starved = || {
         let itself = suspect.work / harm >= ITSELF;
-        let cause = if suspect.failure > 0.0 { Cause::Code } else { Cause::Cpu };
-        (itself && suspect.slower >= MOST).then_some((cause, Vec::new()))
+        let cause = match raised.leaves_cpu() {
+            true if suspect.failure > 0.0 => Cause::Code,
+            true => Cause::Cpu,
+            false => Cause::Unknown,
+        };
+        (itself && suspect.slower > MOST).then_some((cause, Vec::new()))
     };
     // What a host lacks slows the work done on it, whatever limits there are beside.
     let works = suspect.slower >= MOST || suspect.work >= suspect.way;
@@ -342,6 +365,12 @@ fn of_service(suspect: &Suspect, raised: &Raised<'_>, load: f64) -> (Cause, Vec<
     match found {
         (Cause::Cpu | Cause::CpuThrottling | Cause::Pool | Cause::Unknown, proof)
             if load >= SURGE =>
+        {
+            (Cause::Load, proof)
+        }
+        // More requests leave more garbage.
+        (Cause::GarbageCollection, proof)
+            if load >= SURGE && raised.is_by_load(Measure::Gc, load) =>
         {
             (Cause::Load, proof)
         }

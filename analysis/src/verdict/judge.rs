@@ -7,7 +7,7 @@ use super::cause::{Action, Cause, cause};
 use super::reading::{Owner, Reading, Release};
 use super::suspect::{Node, SURE, Suspect, suspects};
 use crate::dependency::Outcomes;
-use crate::ledger::{Ledger, Profile, ShapeChange, Wait, ledger, shapes};
+use crate::ledger::{Ledger, Part, Profile, ShapeChange, Wait, ledger, shapes};
 
 /// Harm from which on a suspect is blamed: requests took a tenth longer beyond chance, or one in fifty more fails.
 const BLAMED: f64 = 0.1;
@@ -52,8 +52,8 @@ pub struct Culprit {
     pub action: Action,
     /// Share of the harm of all suspects, 0 to 1.
     pub share: f64,
-    /// How sure that is, 0 to 1: how much of the harm it explains and by how much it exceeds what is needed to be
-    /// blamed; less without a proven cause.
+    /// How sure that is, 0 to 1: how much of the harm it explains, with all that lack the CPU of the same host if it does, and
+    /// by how much that exceeds what is needed to be blamed; less without a proven cause.
     pub confidence: f64,
     /// The instance or host that has it alone, if one does.
     pub instance: Option<Arc<str>>,
@@ -93,7 +93,7 @@ pub fn judge(inputs: &Inputs) -> Judgement {
         let loss = |c: &Culprit| rank(c).unwrap_or(f64::NEG_INFINITY);
         culprits.sort_by(|a, b| loss(b).total_cmp(&loss(a)));
     }
-    let weight = by_host(&mut culprits, inputs);
+    let weight = by_host(&mut culprits, inputs, all);
     let noise = noise(&inputs.slices);
     let few = inputs.window.requests().min(inputs.reference.requests()) < LEAST_REQUESTS;
     let first = culprits.first();
@@ -103,9 +103,7 @@ pub fn judge(inputs: &Inputs) -> Judgement {
             let host = shared_host(c, inputs);
             let same = |other: &&Culprit| host.is_some() && shared_host(other, inputs) == host;
             let others: f64 = culprits.iter().skip(1).filter(same).map(usual).sum();
-            let proven = c.cause != Cause::Unknown && !c.readings.is_empty();
-            let sure = if proven { SURE_PROVEN } else { SURE };
-            weight >= BLAMED.max(usual(c) + others) && c.suspect.z >= sure
+            weight >= BLAMED.max(usual(c) + others) && c.suspect.z >= c.sure()
         });
     let abstains = match first {
         _ if few => Some("too few requests in one of the windows"),
@@ -122,6 +120,23 @@ pub fn judge(inputs: &Inputs) -> Judgement {
     Judgement { ledger: found, culprits, is_confident, action, shapes, abstains }
 }
 
+impl Culprit {
+    /// Standard errors that are needed to blame it.
+    fn sure(&self) -> f64 {
+        let proven = self.cause != Cause::Unknown && !self.readings.is_empty();
+        if proven { SURE_PROVEN } else { SURE }
+    }
+
+    /// How sure it is by harm of which it is a part, and that of all suspects; see [`Culprit::confidence`].
+    fn confidence(&self, weight: f64, all: f64) -> f64 {
+        let share = if all > 0.0 { weight / all } else { 0.0 };
+        let sure = (weight / BLAMED).min(1.0) * (self.suspect.z / self.sure()).min(1.0) * share;
+        // CPU without a reading is what is left where all else is ruled out.
+        let guessed = self.cause == Cause::Cpu && self.readings.is_empty();
+        if self.cause == Cause::Unknown || guessed { sure / 2.0 } else { sure }
+    }
+}
+
 /// The host that a culprit lacks CPU of.
 fn shared_host(culprit: &Culprit, inputs: &Inputs) -> Option<Arc<str>> {
     if !matches!(culprit.cause, Cause::Cpu | Cause::NoisyNeighbour) {
@@ -135,8 +150,9 @@ fn shared_host(culprit: &Culprit, inputs: &Inputs) -> Option<Arc<str>> {
 }
 
 /// Puts those first that lack the CPU of one host, if together they explain more than anybody else: what a host lacks harms
-/// all that run on it. Returns what the first explains together with those.
-fn by_host(culprits: &mut [Culprit], inputs: &Inputs) -> f64 {
+/// all that run on it. Returns what the first explains together with those, and says how sure each is; `all` is the harm of
+/// all suspects.
+fn by_host(culprits: &mut [Culprit], inputs: &Inputs, all: f64) -> f64 {
     let mut of_host: BTreeMap<Arc<str>, f64> = BTreeMap::new();
     for culprit in culprits.iter() {
         if let Some(host) = shared_host(culprit, inputs) {
@@ -149,6 +165,9 @@ fn by_host(culprits: &mut [Culprit], inputs: &Inputs) -> f64 {
     };
     if culprits.first().is_some_and(|first| first.cause != Cause::Load) {
         culprits.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+    }
+    for culprit in culprits.iter_mut() {
+        culprit.confidence = culprit.confidence(weight(culprit), all);
     }
     culprits.first().map_or(0.0, weight)
 }
@@ -175,8 +194,6 @@ fn culprit(suspect: Suspect, inputs: &Inputs, all: f64) -> Culprit {
     let (cause, readings) =
         cause(&suspect, &inputs.readings, &inputs.releases, &inputs.hosts, inputs.load);
     let share = if all > 0.0 { suspect.harm / all } else { 0.0 };
-    let sure = (suspect.harm / BLAMED).min(1.0) * (suspect.z / SURE).min(1.0) * share;
-    let confidence = if cause == Cause::Unknown { sure / 2.0 } else { sure };
     let instance = instance_of(&readings, inputs).or_else(|| instance(&suspect, inputs));
     // A store that fails is not somebody else's.
     let action = match cause {
@@ -184,7 +201,7 @@ fn culprit(suspect: Suspect, inputs: &Inputs, all: f64) -> Culprit {
         Cause::External if is_weak(&suspect.node, inputs) => Action::DegradeDependency,
         cause => cause.action(),
     };
-    Culprit { action, suspect, cause, share, confidence, instance, readings }
+    Culprit { action, suspect, cause, share, confidence: 0.0, instance, readings }
 }
 
 /// Whether requests mostly get by when calls of a node fail.
@@ -205,13 +222,18 @@ fn instance_of(readings: &[usize], inputs: &Inputs) -> Option<Arc<str>> {
     instances.all(|other| other == first).then(|| first.clone())
 }
 
-/// The one instance whose work takes longer, where others of the service do as before.
+/// The one instance whose work takes longer, or the way to it, where others of the service do as before.
 fn instance(suspect: &Suspect, inputs: &Inputs) -> Option<Arc<str>> {
     /// An instance is slow if its typical time is so many times that of the reference, and others are not.
     const SLOW: f64 = 1.5;
     /// Fewest spans that tell.
     const LEAST: u64 = 10;
-    let part = suspect.part.as_ref().filter(|part| part.wait == Wait::Work)?;
+    let is_own = |part: &&Part| match &part.wait {
+        Wait::Work => true,
+        Wait::Way(to) => suspect.node == Node::Service(to.clone()),
+        Wait::Remote(_) => false,
+    };
+    let part = suspect.part.as_ref().filter(is_own)?;
     let of = |profile: &Profile| -> BTreeMap<Arc<str>, (f64, u64)> {
         let own = profile.places.iter().filter(|((operation, _), _)| *operation == part.operation);
         own.map(|((_, place), sum)| (place.clone(), (sum.log_sum, sum.on_path))).collect()

@@ -17,8 +17,8 @@ mod tests;
 
 pub use cause::{Action, Cause};
 pub use judge::{Culprit, Inputs, Judgement, judge};
-pub use reading::{Measure, Owner, Reading, Release};
+pub use reading::{Measure, Owner, Reading, Release, Told};
 pub use suspect::{FAILED, Node, RESHAPED, SURE, Suspect, failing, suspects};
 
 /// Version of the rules: what the same inputs lead to changes with it only.
-pub const RULES_VERSION: u32 = 4;
+pub const RULES_VERSION: u32 = 5;

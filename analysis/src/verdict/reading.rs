@@ -90,8 +90,12 @@ pub struct Reading {
 const GROWN: f64 = 1.5;
 /// Share from which on a CPU is saturated: queues grow without bound near 1, and are four times those of 50 % here.
 const SATURATED: f64 = 0.85;
+/// Share of the time in garbage collection below which it is no matter.
+const LEAST_COLLECTING: f64 = 0.01;
 /// Share from which on memory or a disk is as good as full.
 const FULL: f64 = 0.95;
+/// Growth from which on nobody can say that something is as before, if it is known how much that varies.
+const MORE: f64 = 1.1;
 /// Standard deviations of the reference a value has to be above it.
 const UNUSUAL: f64 = 3.0;
 
@@ -115,22 +119,49 @@ impl Reading {
         (self.window - self.reference.unwrap_or_default()).max(0.0)
     }
 
+    /// Whether it is beyond what single values of the reference vary by, as far as that is known.
+    fn is_unusual(&self) -> bool {
+        match (self.spread, self.reference) {
+            (Some(spread), Some(before)) => self.window - before > UNUSUAL * spread,
+            _ => true,
+        }
+    }
+
+    /// Whether there is more of it than before, be it enough to be wrong or not.
+    #[must_use]
+    pub fn is_more(&self) -> bool {
+        let least = if self.spread.is_some() { MORE } else { GROWN };
+        self.reference.is_none() || self.is_unusual() && self.growth() >= least
+    }
+
+    /// Whether a share is so high that a little more of it is wrong.
+    #[must_use]
+    pub fn is_near_full(&self) -> bool {
+        self.window >= SATURATED
+    }
+
     /// Whether it says that something is wrong in the window and was not in the reference.
     #[must_use]
     pub fn is_raised(&self) -> bool {
-        let unusual = match (self.spread, self.reference) {
-            (Some(spread), Some(before)) => self.window - before > UNUSUAL * spread,
-            _ => true,
-        };
-        let grown = unusual && self.growth() >= GROWN;
+        let grown = self.is_unusual() && self.growth() >= GROWN;
         let over =
             |limit: f64| self.window >= limit && self.reference.is_none_or(|before| before < limit);
         match self.measure {
             Measure::CpuBusy => over(SATURATED) || grown && self.window > SATURATED / 2.0,
             Measure::MemoryUsed | Measure::DiskUsed => over(FULL),
+            Measure::Gc => grown && self.window >= LEAST_COLLECTING,
             _ => grown && self.window > 0.0,
         }
     }
+}
+
+/// What tells one program from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// `service.version`.
+    Version,
+    /// The replica set in the names of pods: a template of its own, with an image, settings and limits.
+    ReplicaSet,
 }
 
 /// A version of a service that the window has and the reference has not.
@@ -138,6 +169,8 @@ impl Reading {
 pub struct Release {
     /// The service.
     pub service: Arc<str>,
+    /// What the versions are.
+    pub told: Told,
     /// The new version.
     pub version: Arc<str>,
     /// The versions of the reference.

@@ -201,7 +201,7 @@ mod tests {
             window,
             reference: window,
             reference_chosen: "before",
-            rules_version: 4,
+            rules_version: 5,
         }
     }
 

@@ -27,6 +27,7 @@ mod repeats;
 pub(crate) mod resource;
 pub(crate) mod search;
 pub(crate) mod service;
+mod slowest;
 mod span;
 pub(crate) mod statement;
 mod summary;

@@ -1,6 +1,6 @@
 //! The search for traces.
 //!
-//! A trace is placed by its newest matching span (or by its length). Spans are read newest first: the
+//! A trace is placed by its newest matching span (or by its length, see `slowest`). Spans are read newest first: the
 //! first one of a trace is its newest, so a page is done as soon as it is full.
 
 use std::collections::HashSet;
@@ -9,14 +9,14 @@ use datafusion::common::ScalarValue;
 use headrope_model::TimeRange;
 
 use super::cursor::Cursor;
-use super::summary::{quoted, reach, summaries};
+use super::slowest::{FEW, slowest};
+use super::summary::{quoted, summaries};
 use super::{IN_RANGE, in_range, limit, text};
 use crate::answer::trace::{TraceOrder, TracePage, TraceQuery};
 use crate::column::{Columns, int0};
 use crate::engine::{Params, Session};
 use crate::error::QueryError;
 use crate::function::canonical;
-use crate::moment;
 
 /// Spans that are read for each trace that is wanted.
 const SPANS_PER_TRACE: usize = 4;
@@ -44,9 +44,9 @@ const TAG_PARAMS: [(&str, &str); MAX_TAGS] = [
 
 /// A trace with its place in the list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
-    at: i64,
-    trace_id: String,
+pub(super) struct Found {
+    pub(super) at: i64,
+    pub(super) trace_id: String,
 }
 
 pub(crate) async fn search(session: &Session, query: &TraceQuery) -> Result<TracePage, QueryError> {
@@ -54,7 +54,9 @@ pub(crate) async fn search(session: &Session, query: &TraceQuery) -> Result<Trac
     let limit = limit(query.limit);
     let mut found = match query.order {
         TraceOrder::Newest => Box::pin(newest(session, query, limit, &condition, params)).await?,
-        TraceOrder::Slowest => Box::pin(slowest(session, query, limit, &condition, params)).await?,
+        TraceOrder::Slowest => {
+            Box::pin(slowest(session, query, limit, &condition, params, FEW)).await?
+        }
     };
     let more = found.len() > limit;
     found.truncate(limit);
@@ -74,7 +76,7 @@ const fn list(order: TraceOrder) -> char {
 }
 
 /// What a span must fulfil besides its time, and the parameters of it.
-fn conditions(query: &TraceQuery) -> Result<(String, Params), QueryError> {
+pub(super) fn conditions(query: &TraceQuery) -> Result<(String, Params), QueryError> {
     let mut sql = String::from("true");
     let mut params = Params::new();
     if let Some(service) = &query.service {
@@ -111,7 +113,7 @@ fn conditions(query: &TraceQuery) -> Result<(String, Params), QueryError> {
     Ok((sql, params))
 }
 
-fn with_range(mut params: Params, range: TimeRange) -> Params {
+pub(super) fn with_range(mut params: Params, range: TimeRange) -> Params {
     params.extend(in_range(range));
     params
 }
@@ -178,7 +180,11 @@ async fn newest_spans(
     places(session, &sql, with_range(params.clone(), range)).await
 }
 
-async fn places(session: &Session, sql: &str, params: Params) -> Result<Vec<Found>, QueryError> {
+pub(super) async fn places(
+    session: &Session,
+    sql: &str,
+    params: Params,
+) -> Result<Vec<Found>, QueryError> {
     let mut found = Vec::new();
     for batch in session.rows(sql, params).await? {
         let columns = Columns(&batch);
@@ -211,35 +217,4 @@ async fn shown_before(
     );
     let shown = places(session, &sql, with_range(params.clone(), range)).await?;
     Ok(shown.into_iter().map(|f| f.trace_id).collect())
-}
-
-async fn slowest(
-    session: &Session,
-    query: &TraceQuery,
-    limit: usize,
-    condition: &str,
-    params: Params,
-) -> Result<Vec<Found>, QueryError> {
-    let after = query.cursor.as_deref().map(|c| Cursor::decode(c, 's')).transpose()?;
-    let reach = reach(query.range);
-    let mut params = with_range(params, query.range);
-    params.push(("reach_from", moment::scalar(reach.from())));
-    params.push(("reach_to", moment::scalar(reach.to())));
-    let page = match &after {
-        Some(after) => {
-            params.push(("last_at", ScalarValue::Int64(Some(after.at))));
-            params.push(("last_id", text(&after.tie)));
-            "WHERE at < $last_at OR (at = $last_at AND trace_id < $last_id)"
-        }
-        None => "",
-    };
-    let most = limit + 1;
-    let sql = format!(
-        "SELECT trace_id, at FROM (SELECT trace_id, \
-         max(CAST(end_time AS BIGINT)) - min(CAST(start_time AS BIGINT)) AS at FROM trace_parts \
-         WHERE start_time >= $reach_from AND start_time < $reach_to AND trace_id IN \
-         (SELECT trace_id FROM spans WHERE {IN_RANGE} AND {condition}) GROUP BY trace_id) \
-         {page} ORDER BY at DESC, trace_id DESC LIMIT {most}"
-    );
-    places(session, &sql, params).await
 }

@@ -7,6 +7,7 @@ mod find;
 mod jaeger;
 mod logs;
 mod map;
+mod slowest;
 mod statement;
 mod verdict;
 

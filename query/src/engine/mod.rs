@@ -5,7 +5,7 @@
 //! (maps over columns), `joined` (columns that files keep as others), `reader` (its files), `ids`,
 //! `prune`, `texts` (how rows are skipped), `node` (a scan in a plan), `narrow` (the rule that
 //! replaces it), `pick`, `search`, `best` and `absent` (the first rows of an order), `group`, `sums` and `labels`
-//! (aggregates by labels), `found` and `rows` (the spans of a trace), `lines` and `row_group`
+//! (aggregates by labels), `found` and `rows` (the spans of a trace), `longest` (the traces that took longest), `lines` and `row_group`
 //! (log records found without SQL), `templates` (log records counted without SQL), `names` (which attributes there are), `machine` (what all questions share), `gate`
 //! (how many run).
 
@@ -23,6 +23,7 @@ mod ids;
 mod joined;
 mod labels;
 mod lines;
+mod longest;
 mod machine;
 mod names;
 mod narrow;
@@ -49,6 +50,7 @@ pub use config::QueryConfig;
 pub(crate) use fault::{internal, user};
 pub(crate) use found::Found;
 pub(crate) use lines::{Due, Line, Lines, Read, Wanted};
+pub(crate) use longest::{Long, Wish};
 pub(crate) use machine::Machine;
 pub(crate) use names::{KeyCount, column_of, keys};
 pub(crate) use rows::Part;

@@ -7,6 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
 use headrope_model::{DataSet, TimeRange, TraceId};
@@ -16,6 +17,7 @@ use super::catalog::{CATALOG, SnapshotCatalog};
 use super::extent;
 use super::fault::internal;
 use super::found::{self, Found};
+use super::longest::{self, Long, Wish};
 use super::machine::Machine;
 use super::rows::{self, Part};
 use super::table::{ScanCounts, Source};
@@ -67,6 +69,19 @@ impl Session {
         let search = move || found::find(&machine.footers, &snapshot, id);
         let found = tokio::task::spawn_blocking(search).await;
         found.map_err(|e| QueryError::Engine(e.to_string()))?.map_err(internal)
+    }
+
+    /// Memory that all questions share.
+    pub(super) fn memory_pool(&self) -> &Arc<dyn MemoryPool> {
+        &self.base.runtime_env().memory_pool
+    }
+
+    /// The traces that took longest, longest first.
+    pub(crate) async fn longest(&self, wish: Wish) -> Result<Vec<Long>, QueryError> {
+        let Source { machine, snapshot, .. } = &self.source;
+        let found =
+            longest::longest(&machine.footers, snapshot, self.memory_pool(), wish, longest::PARTS);
+        found.await.map_err(internal)
     }
 
     /// The spans of a trace that was found, with some columns.

@@ -1,5 +1,6 @@
 //! What a scan skips never holds a row that was asked for.
 
+mod longest;
 mod narrow;
 
 use std::sync::Arc;

@@ -39,6 +39,41 @@ pub(crate) fn pages_of_ids(footer: &Footer, column: &str, ids: &[Vec<u8>]) -> Ve
     found
 }
 
+/// A page of ids of 16 bytes, as numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdPage {
+    /// Row group.
+    pub(crate) group: usize,
+    /// Rows of the group.
+    pub(crate) rows: Range<usize>,
+    /// None of its ids is less.
+    pub(crate) least: u128,
+    /// None of its ids is greater.
+    pub(crate) most: u128,
+}
+
+/// All pages of a column of ids with what the page index says of them.
+pub(crate) fn pages_with_bounds(footer: &Footer, column: &str) -> Vec<IdPage> {
+    let Some(leaf) = footer.leaf(column) else { return Vec::new() };
+    let mut place: (usize, usize) = (usize::MAX, 0);
+    let number = |id: &[u8]| id.try_into().ok().map(u128::from_be_bytes);
+    let bounds = |page: Page| {
+        place = if place.0 == page.group { (page.group, place.1 + 1) } else { (page.group, 0) };
+        let index = footer.index(page.group, leaf).map(|index| &index.bounds);
+        let (least, most) = match index {
+            Some(ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index)) => (
+                index.min_value(place.1).and_then(number),
+                index.max_value(place.1).and_then(number),
+            ),
+            _ => (None, None),
+        };
+        let least = least.unwrap_or(0);
+        let most = most.unwrap_or(u128::MAX).max(least);
+        IdPage { group: page.group, rows: page.rows, least, most }
+    };
+    pages(footer, column).into_iter().map(bounds).collect()
+}
+
 /// When and in which services something ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extent {

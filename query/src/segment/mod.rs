@@ -15,6 +15,7 @@ pub(crate) use dictionary::values;
 pub(crate) use file::Positioned;
 pub(crate) use footer::{Footer, Footers};
 pub(crate) use lookup::{
-    Extent, each_batch, pages_of_extent, pages_of_ids, pages_within, rows_of_ids,
+    Extent, IdPage, each_batch, pages_of_extent, pages_of_ids, pages_with_bounds, pages_within,
+    rows_of_ids,
 };
 pub(crate) use pages::{Known, Page, always_holds, is_null, may_hold, pages};

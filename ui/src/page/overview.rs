@@ -47,7 +47,7 @@ struct Page {
     f: Frame,
     start: Option<Start>,
     verdict: String,
-    unusual: Option<Unusual>,
+    unusual: Unusual,
     kpis: Vec<Kpi>,
     red: Red,
     rankings: Vec<Ranking>,

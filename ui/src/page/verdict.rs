@@ -84,7 +84,7 @@ struct Page {
     summary: String,
     abstains: Option<&'static str>,
     facts: Vec<Fact>,
-    unusual: Option<Unusual>,
+    unusual: Unusual,
     suspects: Vec<Suspect>,
     excess: String,
     usual: String,
@@ -124,7 +124,7 @@ pub(crate) async fn page(State(ui): State<Ui>, view: View) -> Result<Response, P
         references: references(&view),
         mood,
         icon,
-        action: action(&found),
+        action: action(&found, unusual.worse()),
         summary: sentence(&found.summary),
         abstains: found.abstains,
         facts: facts(&view, &found),
@@ -150,13 +150,9 @@ pub(crate) async fn page(State(ui): State<Ui>, view: View) -> Result<Response, P
     Ok(render(&page))
 }
 
-/// What was unusual in the window; nothing if that cannot be told, which is no fault of the page.
-pub(super) async fn unusual(ui: &Ui, view: &View, most: usize) -> Option<Unusual> {
-    if view.range.duration_ns() > unusual::LONGEST_NS {
-        return None;
-    }
-    let found = ui.answers.anomalies(view.range).await.ok()?;
-    Some(unusual::unusual(view, &found, most))
+/// What was unusual in the window.
+pub(super) async fn unusual(ui: &Ui, view: &View, most: usize) -> Unusual {
+    unusual::unusual(view, ui.answers.anomalies(view.range).await, most)
 }
 
 /// What the address asks.
@@ -215,9 +211,10 @@ fn sentence(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// What to do, in a few words.
-fn action(found: &Verdict) -> String {
+/// What to do, in a few words; some services may have been worse for a part of the window.
+fn action(found: &Verdict, worse: usize) -> String {
     match (found.action, found.confident) {
+        ("none", _) if worse > 0 => "Nothing to do for the window as a whole".to_owned(),
         ("none", _) => "Nothing to do".to_owned(),
         ("unknown", false) => "No verdict".to_owned(),
         ("unknown", true) => "Look closer: the cause is not known".to_owned(),

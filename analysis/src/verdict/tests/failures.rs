@@ -130,14 +130,20 @@ fn who_is_slow_and_fails_without_a_sign_of_want_is_another_program() {
         });
         found.culprits.first().map(|first| (first.suspect.node.clone(), first.cause))
     };
-    let cpu = Reading {
-        measure: Measure::Cpu,
+    let reading = |measure, window| Reading {
+        measure,
         owner: Owner::Service("cart".into(), None),
         metric: String::new(),
         reference: Some(0.5),
-        window: 1.9,
+        window,
         spread: None,
     };
-    assert_eq!(judged(Vec::new()), Some((service("cart"), Cause::Code)));
-    assert_eq!(judged(vec![cpu]), Some((service("cart"), Cause::Cpu)));
+    let memory = reading(Measure::MemoryUsed, 0.5);
+    assert_eq!(judged(vec![memory.clone()]), Some((service("cart"), Cause::Code)));
+    assert_eq!(
+        judged(vec![memory, reading(Measure::Cpu, 1.9)]),
+        Some((service("cart"), Cause::Cpu))
+    );
+    // Where nothing is measured no sign can be seen.
+    assert_eq!(judged(Vec::new()), Some((service("cart"), Cause::Unknown)));
 }

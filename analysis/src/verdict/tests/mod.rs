@@ -153,7 +153,7 @@ fn service(name: &str) -> Node {
 fn planted_faults_are_found() {
     let store = Node::Peer("mysql shop".into());
     let faults = [
-        (Shop { cart: 60, ..USUAL }, service("cart"), Cause::Cpu),
+        (Shop { cart: 60, ..USUAL }, service("cart"), Cause::Unknown),
         (Shop { way: [30, 2, 2], ..USUAL }, service("cart"), Cause::Network),
         (Shop { way: [2, 30, 30], ..USUAL }, service("price"), Cause::Network),
         (Shop { statement: 50, ..USUAL }, store, Cause::Statement),
@@ -197,8 +197,12 @@ fn what_requests_can_do_without_is_degraded() {
 
 #[test]
 fn a_version_does_not_slow_the_way_of_one_caller() {
-    let release =
-        Release { service: "price".into(), version: "2".into(), before: vec!["1".into()] };
+    let release = Release {
+        service: "price".into(),
+        told: Told::Version,
+        version: "2".into(),
+        before: vec!["1".into()],
+    };
     let with = |way| {
         let releases = vec![release.clone()];
         let found = judge(&Inputs { releases, ..inputs(Shop { way, ..USUAL }, 3) });
@@ -207,6 +211,51 @@ fn a_version_does_not_slow_the_way_of_one_caller() {
     };
     assert_eq!(with([2, 30, 2]), (service("price"), Cause::Network));
     assert_eq!(with([2, 30, 30]), (service("price"), Cause::Release));
+}
+
+#[test]
+fn the_instance_that_a_slow_way_leads_to_is_named() {
+    let requests = |n: u64, seed: u64, way: i64| {
+        let mut profile = ProfileBuilder::default();
+        for at in 0..n {
+            let of_two = if at % 2 == 0 { "price-1" } else { "price-2" };
+            let slow = if at % 2 == 0 { 2 } else { way };
+            let chain = request(Shop { way: [2, slow, slow], ..USUAL }, seed * 1000 + at + 1);
+            let place =
+                |node: &crate::trace::Node| (&*node.service == "price").then(|| of_two.into());
+            profile.add(&chain, |_| None, place);
+        }
+        profile.finish()
+    };
+    let found = judge(&Inputs {
+        reference: requests(120, 3, 2),
+        window: requests(100, 10, 60),
+        load: 1.0,
+        ..Inputs::default()
+    });
+    let first = found.culprits.first().unwrap();
+    assert_eq!((&first.suspect.node, first.cause), (&service("price"), Cause::Network));
+    assert_eq!(first.instance.as_deref(), Some("price-2"));
+}
+
+#[test]
+fn a_surge_uses_more_cpu_and_leaves_more_garbage() {
+    let mut surge = inputs(Shop { cart: 60, ..USUAL }, 4);
+    surge.load = 3.0;
+    assert_eq!(judge(&surge).action, Action::ThrottleCaller);
+    // More requests leave more garbage, but not ten times as much.
+    for (window, action) in [(0.06, Action::ThrottleCaller), (0.2, Action::RaiseLimit)] {
+        let garbage = Reading {
+            measure: Measure::Gc,
+            owner: Owner::Service("cart".into(), None),
+            metric: String::new(),
+            reference: Some(0.02),
+            window,
+            spread: None,
+        };
+        surge.readings = vec![garbage];
+        assert_eq!(judge(&surge).action, action, "{window}");
+    }
 }
 
 #[test]
@@ -231,14 +280,32 @@ fn readings_tell_causes_apart() {
     assert_eq!(of(Measure::MemoryUsed, 0.5, 0.99), (Cause::Memory, vec![0]));
     assert_eq!(of(Measure::Memory, 1e8, 9e8), (Cause::Memory, vec![0]));
     assert_eq!(of(Measure::DiskBusy, 1e3, 9e6), (Cause::Disk, vec![0]));
+    // A collector that works four times as long and still next to never proves nothing.
+    assert_eq!(of(Measure::Gc, 0.001, 0.004), (Cause::Unknown, vec![]));
     // What did not change proves nothing.
-    assert_eq!(of(Measure::Gc, 0.4, 0.41), (Cause::Cpu, vec![]));
-    let mut surge = inputs(slow, 4);
-    surge.load = 3.0;
-    assert_eq!(judge(&surge).action, Action::ThrottleCaller);
-    let release = Release { service: "cart".into(), version: "2".into(), before: vec!["1".into()] };
+    assert_eq!(of(Measure::Gc, 0.4, 0.41), (Cause::Unknown, vec![]));
+    // Where memory is as before, or far from its limit, CPU is what is left.
+    assert_eq!(of(Measure::Memory, 1e8, 1.02e8), (Cause::Cpu, vec![]));
+    assert_eq!(of(Measure::MemoryUsed, 0.5, 0.7), (Cause::Cpu, vec![]));
+    assert_eq!(of(Measure::MemoryUsed, 0.5, 0.9), (Cause::Unknown, vec![]));
+    let release = Release {
+        service: "cart".into(),
+        told: Told::ReplicaSet,
+        version: "2".into(),
+        before: vec!["1".into()],
+    };
     let other = Release { service: "price".into(), ..release.clone() };
-    let with = |releases| judge(&Inputs { releases, ..inputs(slow, 4) }).action;
+    let with = |releases| {
+        let memory = Reading {
+            measure: Measure::Memory,
+            owner: Owner::Service("cart".into(), None),
+            metric: String::new(),
+            reference: Some(1e8),
+            window: 1e8,
+            spread: None,
+        };
+        judge(&Inputs { releases, readings: vec![memory], ..inputs(slow, 4) }).action
+    };
     assert_eq!(with(vec![release.clone()]), Action::RollBack);
     // A release that meets a surge is none of its cause if the CPU grew with the requests, and is if it grew by far more.
     let surge = |cpu| {

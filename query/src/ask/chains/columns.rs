@@ -9,6 +9,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
+use foldhash::fast::RandomState;
 use headrope_analysis::ledger::Peer;
 use headrope_analysis::{SpanKind, SpanRecord, SpanStatus};
 use headrope_model::{SpanId, TraceId};
@@ -53,8 +54,8 @@ pub(super) const COLUMNS: &[&str] = &[
 /// Texts that were met, each held once.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    all: HashSet<Arc<str>>,
-    peers: HashMap<PeerKey, (Peer, Arc<str>)>,
+    all: HashSet<Arc<str>, RandomState>,
+    peers: HashMap<PeerKey, (Peer, Arc<str>), RandomState>,
 }
 
 /// Attributes that name what is called, by the addresses of their texts.
@@ -68,6 +69,17 @@ impl Names {
         let name: Arc<str> = text.into();
         self.all.insert(Arc::clone(&name));
         name
+    }
+
+    /// The store of a service and the kind of such a peer, if a span's name is a statement.
+    fn statement(&mut self, service: &str, name: &Arc<str>) -> Option<(Peer, Arc<str>)> {
+        super::kind::is_statement(name).then(|| {
+            let store = self.of(&format!("database of {service}"));
+            (
+                Peer { name: store, is_store: true, statement: Some(Arc::clone(name)) },
+                self.of("database"),
+            )
+        })
     }
 }
 
@@ -226,11 +238,18 @@ impl Spans {
             source: 0,
         };
         let instance = self.instance.get(row, names).or_else(|| self.pod.get(row, names));
-        let peer = match kind {
-            SpanKind::Client | SpanKind::Producer | SpanKind::Consumer => {
-                Some(self.peer.get(row, int(self.port.as_ref(), row), &record.name, names))
+        let names_peer = match kind {
+            SpanKind::Client | SpanKind::Producer | SpanKind::Consumer => true,
+            SpanKind::Internal => self.peer.names_store(row, names),
+            SpanKind::Unspecified => self.peer.names_any(row, names),
+            SpanKind::Server => false,
+        };
+        let peer = match names_peer {
+            true => Some(self.peer.get(row, int(self.port.as_ref(), row), &record.name, names)),
+            false if kind == SpanKind::Unspecified => {
+                names.statement(&record.service, &record.name)
             }
-            _ => None,
+            false => None,
         };
         let (peer, peer_kind) = peer.unzip();
         Some((record, Detail { instance, peer, peer_kind }))
@@ -260,6 +279,21 @@ fn int(ints: Option<&Int64Array>, row: usize) -> Option<i64> {
 }
 
 impl PeerLabels {
+    fn names_store(&mut self, row: usize, names: &mut Names) -> bool {
+        self.db.get(row, names).is_some()
+    }
+
+    fn names_any(&mut self, row: usize, names: &mut Names) -> bool {
+        let labels = [
+            &mut self.db,
+            &mut self.messaging,
+            &mut self.service,
+            &mut self.address,
+            &mut self.network,
+        ];
+        labels.into_iter().any(|label| label.get(row, names).is_some())
+    }
+
     /// What a call is to, and what kind of peer that is.
     fn get(
         &mut self,

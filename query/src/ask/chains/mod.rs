@@ -4,17 +4,20 @@
 //! read and what is held are bounded whatever the rate and the length of the window are. What a span begins after its
 //! stretch is read until requests are expected to have ended.
 //!
-//! Reading order: `plan` (which stretches), `read` (spans by trace), `columns` (of spans as they are stored).
+//! Reading order: `plan` (which stretches), `read` (spans by trace), `columns` (of spans as they are stored), `kind` (of
+//! spans that do not say it).
 
 mod columns;
+mod kind;
 mod plan;
 mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use headrope_analysis::ledger::Peer;
 use headrope_analysis::{CallChain, Node, SpanKind, assemble};
 use headrope_model::{DataSet, TimeRange, TraceId};
@@ -38,6 +41,28 @@ pub(super) struct Place {
     pub(super) host: Option<Arc<str>>,
     pub(super) node: Option<Arc<str>>,
 }
+
+impl Place {
+    /// The replica set of the pod, as Kubernetes names pods of deployments: the deployment, a hash of the template of 6 to 10
+    /// characters, and 5 of the pod's own.
+    pub(super) fn replica_set(&self) -> Option<&str> {
+        let mut parts = self.pod.as_deref()?.rsplitn(3, '-');
+        let (own, set, _) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_word = |part: &str| {
+            part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        // Words of a name have no digits, as a rule; numbers are those of jobs.
+        let digits = set.bytes().filter(u8::is_ascii_digit).count();
+        let is_set = (6..=10).contains(&set.len()) && digits > 0 && digits < set.len();
+        (own.len() == 5 && is_word(own) && is_word(set) && is_set).then_some(set)
+    }
+}
+
+/// Where services run.
+pub(super) type Places = HashSet<Place, RandomState>;
+
+/// Spans by trace.
+type Traces = HashMap<TraceId, Vec<Row>, RandomState>;
 
 /// What a call chain does not say of a span.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +90,7 @@ impl Chain {
             records.push(headrope_analysis::SpanRecord { source: at, ..row.record });
             details.push(row.detail);
         }
+        kind::infer(&mut records, &mut details);
         Self { id, chain: assemble(records), details }
     }
 
@@ -102,7 +128,7 @@ pub(super) struct Figures {
 /// What was met beside call chains.
 #[derive(Debug, Default)]
 pub(super) struct Met {
-    pub(super) places: HashSet<Place>,
+    pub(super) places: Places,
     pub(super) figures: Figures,
 }
 

@@ -1,13 +1,11 @@
 //! Spans of a stretch, by trace.
 
-use std::collections::{HashMap, HashSet};
-
 use datafusion::arrow::array::RecordBatch;
 use headrope_analysis::SpanRecord;
 use headrope_model::{TimeRange, TraceId};
 
 use super::columns::{COLUMNS, Names, Spans};
-use super::{Detail, Place};
+use super::{Detail, Places, Traces};
 use crate::engine::Session;
 use crate::error::QueryError;
 
@@ -22,11 +20,11 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Reader {
     names: Names,
-    traces: HashMap<TraceId, Vec<Row>>,
+    traces: Traces,
     held: u64,
     /// Traces whose hash is not above this are looked at.
     limit: u64,
-    pub(super) places: HashSet<Place>,
+    pub(super) places: Places,
     pub(super) rows: u64,
 }
 
@@ -44,12 +42,12 @@ impl Reader {
     pub(super) fn new(share: f64) -> Self {
         // Casts of floats saturate: everything is below the limit of 1.
         let limit = (share.clamp(0.0, 1.0) * u64::MAX as f64) as u64;
-        let (names, traces, places) = (Names::default(), HashMap::new(), HashSet::new());
+        let (names, traces, places) = (Names::default(), Traces::default(), Places::default());
         Self { names, traces, held: 0, limit, places, rows: 0 }
     }
 
     /// The traces that were read.
-    pub(super) fn take(&mut self) -> HashMap<TraceId, Vec<Row>> {
+    pub(super) fn take(&mut self) -> Traces {
         self.held = 0;
         std::mem::take(&mut self.traces)
     }

@@ -104,3 +104,52 @@ async fn more_than_may_be_held_become_fewer_traces_each_of_them_whole() {
         assert!((got - n * share).abs() <= 5.0 * error + 1.0, "{got} of {n}, share {share}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_begins_in_a_stretch_is_read_whether_pages_begin_there_or_not() {
+    let (session, range, _counted, _dir) = shop().await;
+    for (from, to) in [(0, 60_000), (7_123, 7_124), (7_123, 19_456), (59_000, 60_000)] {
+        let part = TimeRange::new(range.from() + from * 1_000_000, range.from() + to * 1_000_000);
+        let part = part.unwrap();
+        let mut reader = Reader::new(1.0);
+        reader.read(&session, part, part, u64::MAX).await.unwrap();
+        let mut got: Vec<String> = Vec::new();
+        for rows in reader.take().into_values() {
+            got.extend(rows.iter().map(|row| row.record.span_id.to_string()));
+        }
+        got.sort_unstable();
+        let sql = format!("SELECT span_id FROM spans WHERE {IN_RANGE} ORDER BY span_id");
+        let mut want = Vec::new();
+        for batch in session.rows(&sql, in_range(part)).await.unwrap() {
+            let (columns, rows) = (Columns(&batch), batch.num_rows());
+            let ids = columns.texts("span_id").unwrap();
+            want.extend((0..rows).map(|row| ids.owned(row)));
+        }
+        assert_eq!(got, want, "{from} to {to} ms");
+        // Others of the same pages are not decoded.
+        assert!(reader.rows <= 2 * want.len() as u64 + 2_000, "{} {}", reader.rows, want.len());
+    }
+}
+
+#[test]
+fn pods_of_deployments_name_their_replica_set() {
+    let set = |pod: &str| {
+        let place = Place {
+            service: "".into(),
+            version: None,
+            instance: None,
+            container: None,
+            pod: Some(pod.into()),
+            host: None,
+            node: None,
+        };
+        place.replica_set().map(str::to_owned)
+    };
+    assert_eq!(set("frontend-579b9bff58-t2dbm").as_deref(), Some("579b9bff58"));
+    assert_eq!(set("order-api-v2-6cfdd55578-gfj6q").as_deref(), Some("6cfdd55578"));
+    for other in
+        ["orders-db-0", "node-exporter-x7k2p", "cart", "a-b-c", "report-28471234-xk2pz", ""]
+    {
+        assert_eq!(set(other), None, "{other}");
+    }
+}

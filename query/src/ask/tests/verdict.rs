@@ -98,6 +98,12 @@ async fn sql_has_the_verdict_and_the_map() {
     let want: Vec<Value> =
         vec![(added + ledger.others_ns).into(), (ledger.lines.len() + 1).into(), true.into()];
     assert_eq!(sql(sums.to_owned()).await, [want]);
+    let joined = "SELECT count(*) FROM culprits($w) AS c JOIN ledger($w) AS l USING (service)";
+    let pairs = found
+        .culprits
+        .iter()
+        .map(|c| found.ledger.lines.iter().filter(|line| line.service == c.service).count());
+    assert_eq!(sql(joined.to_owned()).await, [[Value::from(pairs.sum::<usize>())]]);
     let of_one = shop.queries.verdict(&asked(Some("orders"))).await.unwrap();
     let count = "SELECT count(*) FROM ledger($w, 'orders')".to_owned();
     assert_eq!(sql(count).await, [[Value::from(of_one.ledger.lines.len() + 1)]]);

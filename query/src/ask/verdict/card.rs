@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headrope_analysis::ledger::{Line, Part, Wait};
 use headrope_analysis::verdict::{
-    Action, Cause, Culprit, Inputs, Judgement, Node, Owner, RULES_VERSION, Reading, failing,
+    Action, Cause, Culprit, Inputs, Judgement, Node, Owner, RULES_VERSION, Reading, Told, failing,
 };
 use headrope_model::TimeRange;
 
@@ -185,14 +185,18 @@ fn evidence(culprit: &Culprit, judgement: &Judgement, inputs: &Inputs) -> Vec<Ev
     let suspect = &culprit.suspect;
     let (Node::Service(name) | Node::Peer(name)) = &suspect.node;
     for release in inputs.releases.iter().filter(|release| release.service == *name) {
+        let (what, metric) = match release.told {
+            Told::Version => ("version", "service.version"),
+            Told::ReplicaSet => ("replica set", "k8s.pod.name"),
+        };
         found.push(Evidence {
             text: format!(
-                "{name} runs version {}, which the reference does not have (it has {})",
+                "{name} runs {what} {}, which the reference does not have (it has {})",
                 release.version,
                 release.before.join(", ")
             ),
             entity: name.to_string(),
-            metric: "service.version".to_owned(),
+            metric: metric.to_owned(),
             reference: None,
             window: 1.0,
         });

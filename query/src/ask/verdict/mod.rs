@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headrope_analysis::dependency::Outcomes;
-use headrope_analysis::verdict::{Inputs, Release, judge};
+use headrope_analysis::verdict::{Inputs, Release, Told, judge};
 use headrope_model::{DataSet, TimeRange};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -90,20 +90,22 @@ async fn ended<T>(task: AbortOnDropHandle<Result<T, QueryError>>) -> Result<T, Q
     task.await.map_err(|e| QueryError::Engine(format!("a part of the verdict: {e}")))?
 }
 
-/// Versions that only the window has.
+/// Versions that only the window has; replica sets, of services with no new version.
 fn releases(was: &Sample, is: &Sample) -> Vec<Release> {
-    let (before, after) = (was.versions(), is.versions());
-    let mut found = Vec::new();
-    for (service, versions) in &after {
-        let Some(before) = before.get(service).filter(|before| !before.is_empty()) else {
-            continue;
-        };
-        let new = versions.difference(before).map(|version| Release {
-            service: Arc::clone(service),
-            version: Arc::clone(version),
-            before: before.iter().cloned().collect(),
-        });
-        found.extend(new);
+    let mut found: Vec<Release> = Vec::new();
+    for told in [Told::Version, Told::ReplicaSet] {
+        let (before, after) = (was.versions(told), is.versions(told));
+        for (service, versions) in &after {
+            let known = |found: &[Release]| found.iter().any(|one| one.service == *service);
+            let Some(before) = before.get(service).filter(|_| !known(&found)) else { continue };
+            let new = versions.difference(before).map(|version| Release {
+                service: Arc::clone(service),
+                told,
+                version: Arc::clone(version),
+                before: before.iter().cloned().collect(),
+            });
+            found.extend(new);
+        }
     }
     found
 }

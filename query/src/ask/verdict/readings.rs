@@ -131,12 +131,15 @@ impl Levels {
         }
         let is_share = matches!(measure, Measure::DiskUsed | Measure::MemoryUsed)
             || measure == Measure::CpuBusy && !matches!(key.1, Owner::Host(_));
-        let sum = self.found.entry(key).or_insert(Level { value: 0.0, ..level });
-        sum.value = match is_share {
+        let none = Level { value: 0.0, least: 0.0, most: 0.0, ..level };
+        let sum = self.found.entry(key).or_insert(none);
+        let of_both = |one: f64, other: f64| match is_share {
             // Of several file systems, heaps or pools the fullest counts.
-            true => sum.value.max(level.value),
-            false => sum.value + level.value,
+            true => one.max(other),
+            false => one + other,
         };
+        sum.value = of_both(sum.value, level.value);
+        sum.most = of_both(sum.most, level.most);
     }
 
     /// A share is of one, and the highest point of what fills up counts; events come by chance.
@@ -171,7 +174,8 @@ impl Levels {
         let share = |((measure, owner, name), level): (&Key, &Level)| {
             let limit = self.limits.get(owner).filter(|limit| **limit > 0.0)?;
             let is_memory = *measure == Measure::Memory && is_of_container(name);
-            let level = Level { value: level.value / limit, spread: None, ..*level };
+            // The highest point of what fills up counts.
+            let level = Level { value: level.most / limit, spread: None, ..*level };
             is_memory.then(|| ((Measure::MemoryUsed, owner.clone(), Arc::clone(name)), level))
         };
         let full = |(place, free): (&FileSystem, &f64)| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use headrope_analysis::dependency::Outcomes;
 use headrope_analysis::ledger::{Profile, ProfileBuilder};
+use headrope_analysis::verdict::Told;
 use headrope_analysis::{Node, SpanKind, SpanStatus};
 use headrope_model::TimeRange;
 
@@ -82,12 +83,17 @@ pub(super) async fn sample(
 }
 
 impl Sample {
-    /// Versions of each service.
-    pub(super) fn versions(&self) -> BTreeMap<Arc<str>, BTreeSet<Arc<str>>> {
+    /// Versions of each service that has any.
+    pub(super) fn versions(&self, told: Told) -> BTreeMap<Arc<str>, BTreeSet<Arc<str>>> {
         let mut versions: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
         for place in &self.places {
-            let of_service = versions.entry(Arc::clone(&place.service)).or_default();
-            of_service.extend(place.version.clone());
+            let version = match told {
+                Told::Version => place.version.clone(),
+                Told::ReplicaSet => place.replica_set().map(Arc::from),
+            };
+            if let Some(version) = version {
+                versions.entry(Arc::clone(&place.service)).or_default().insert(version);
+            }
         }
         versions
     }

@@ -5,10 +5,10 @@
 
 mod capacity;
 mod rows;
+mod statement;
 mod verdict;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
@@ -25,17 +25,14 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use headrope_model::TimeRange;
-use headrope_model::time::now_ns;
 
+use self::statement::Statement;
 use crate::answer::capacity::{CapacityQuery, WhatIfQuery};
 use crate::answer::verdict::VerdictQuery;
 use crate::ask;
 use crate::engine::Session;
 use crate::error::QueryError;
 use crate::moment;
-
-/// Most calls in one statement: each is a question of its own.
-const MOST_CALLS: usize = 8;
 
 /// A function that is a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +46,10 @@ enum Function {
 
 /// Lets a statement call the functions.
 pub(super) fn register(state: &mut SessionState, session: &Arc<Session>) {
-    let calls = Arc::new(AtomicUsize::new(0));
+    let statement = Arc::new(Statement::new(Arc::clone(session)));
     for function in Function::ALL {
-        let (session, calls) = (Arc::clone(session), Arc::clone(&calls));
-        state.register_udtf(function.name(), Arc::new(Callable { function, session, calls }));
+        let statement = Arc::clone(&statement);
+        state.register_udtf(function.name(), Arc::new(Callable { function, statement }));
     }
 }
 
@@ -112,32 +109,30 @@ enum Question {
 #[derive(Debug)]
 struct Callable {
     function: Function,
-    session: Arc<Session>,
-    calls: Arc<AtomicUsize>,
+    statement: Arc<Statement>,
 }
 
 impl TableFunctionImpl for Callable {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= MOST_CALLS {
-            return plan_err!("a statement may call functions that are tables {MOST_CALLS} times");
-        }
-        let question = question(self.function, args.exprs())?;
-        let (session, schema) = (Arc::clone(&self.session), self.function.schema());
-        Ok(Arc::new(Answered { call: Arc::new(Call { question, session, schema }) }))
+        self.statement.call().map_err(DataFusionError::Plan)?;
+        let question = question(self.function, args.exprs(), self.statement.now_ns)?;
+        let (statement, schema) = (Arc::clone(&self.statement), self.function.schema());
+        Ok(Arc::new(Answered { call: Arc::new(Call { question, statement, schema }) }))
     }
 }
 
-fn question(function: Function, args: &[Expr]) -> Result<Question> {
+fn question(function: Function, args: &[Expr], now_ns: i64) -> Result<Question> {
     let name = function.name();
+    let range = |from: &Expr, to: &Expr| range(name, (from, to), now_ns);
     let word = |rest: &[Expr], at: usize| rest.get(at).map(|arg| text(name, arg)).transpose();
     match (function, args) {
         (Function::Headroom, [from, to]) => {
-            let range = range(name, from, to)?;
+            let range = range(from, to)?;
             Ok(Question::Headroom(CapacityQuery { range, service: None }))
         }
         (Function::WhatIf, [factor, from, to, rest @ ..]) if rest.len() <= 2 => {
             Ok(Question::WhatIf(WhatIfQuery {
-                range: range(name, from, to)?,
+                range: range(from, to)?,
                 factor: number(name, factor)?,
                 service: word(rest, 0)?.flatten(),
                 operation: word(rest, 1)?.flatten(),
@@ -145,7 +140,7 @@ fn question(function: Function, args: &[Expr]) -> Result<Question> {
         }
         (Function::Culprits | Function::Ledger, [from, to, rest @ ..]) if rest.len() <= 2 => {
             let query = VerdictQuery {
-                range: range(name, from, to)?,
+                range: range(from, to)?,
                 reference: None,
                 service: word(rest, 0)?.flatten(),
                 operation: word(rest, 1)?.flatten(),
@@ -155,7 +150,7 @@ fn question(function: Function, args: &[Expr]) -> Result<Question> {
                 _ => Question::Ledger(query),
             })
         }
-        (Function::ServiceMap, [from, to]) => Ok(Question::ServiceMap(range(name, from, to)?)),
+        (Function::ServiceMap, [from, to]) => Ok(Question::ServiceMap(range(from, to)?)),
         _ => plan_err!("{name} takes other arguments: {}", function.usage()),
     }
 }
@@ -184,8 +179,8 @@ fn text(name: &str, arg: &Expr) -> Result<Option<String>> {
     }
 }
 
-fn range(name: &str, from: &Expr, to: &Expr) -> Result<TimeRange> {
-    let (from, to) = (time(name, from)?, time(name, to)?);
+fn range(name: &str, (from, to): (&Expr, &Expr), now_ns: i64) -> Result<TimeRange> {
+    let (from, to) = (time(name, from, now_ns)?, time(name, to, now_ns)?);
     match TimeRange::new(from, to) {
         Some(range) => Ok(range),
         None => plan_err!("the first time of {name} is later than the second; swap them"),
@@ -193,7 +188,7 @@ fn range(name: &str, from: &Expr, to: &Expr) -> Result<TimeRange> {
 }
 
 /// A timestamp, or text as the API takes it.
-fn time(name: &str, arg: &Expr) -> Result<i64> {
+fn time(name: &str, arg: &Expr, now_ns: i64) -> Result<i64> {
     let value = literal(name, arg)?;
     let said = match value {
         ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text) => {
@@ -203,7 +198,7 @@ fn time(name: &str, arg: &Expr) -> Result<i64> {
         _ => None,
     };
     if let Some(said) = said {
-        return moment::parse(&said, now_ns())
+        return moment::parse(&said, now_ns)
             .map_err(|why| DataFusionError::Plan(format!("{name}: {why}")));
     }
     let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
@@ -247,7 +242,7 @@ impl TableProvider for Answered {
 #[derive(Debug)]
 struct Call {
     question: Question,
-    session: Arc<Session>,
+    statement: Arc<Statement>,
     schema: SchemaRef,
 }
 
@@ -257,10 +252,10 @@ impl PartitionStream for Call {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (session, question) = (Arc::clone(&self.session), self.question.clone());
+        let (statement, question) = (Arc::clone(&self.statement), self.question.clone());
         let schema = Arc::clone(&self.schema);
         let answer = async move {
-            let columns = Box::pin(columns(&session, &question)).await.map_err(outward)?;
+            let columns = Box::pin(columns(&statement, &question)).await.map_err(outward)?;
             Ok(RecordBatch::try_new(schema, columns)?)
         };
         let stream = futures::stream::once(Box::pin(answer));
@@ -277,7 +272,8 @@ fn outward(error: QueryError) -> DataFusionError {
     }
 }
 
-async fn columns(session: &Arc<Session>, question: &Question) -> Result<Vec<ArrayRef>, QueryError> {
+async fn columns(statement: &Statement, question: &Question) -> Result<Vec<ArrayRef>, QueryError> {
+    let session = &statement.session;
     Ok(match question {
         Question::Headroom(query) => {
             capacity::headroom(&ask::capacity::capacity(session, query).await?)
@@ -285,12 +281,8 @@ async fn columns(session: &Arc<Session>, question: &Question) -> Result<Vec<Arra
         Question::WhatIf(query) => {
             capacity::what_if(&ask::capacity::what_if(session, query).await?)
         }
-        Question::Culprits(query) => {
-            verdict::culprits(&Box::pin(ask::verdict::verdict(session, query)).await?)
-        }
-        Question::Ledger(query) => {
-            verdict::ledger(&Box::pin(ask::verdict::verdict(session, query)).await?)
-        }
+        Question::Culprits(query) => verdict::culprits(&*statement.verdict(query).await?),
+        Question::Ledger(query) => verdict::ledger(&*statement.verdict(query).await?),
         Question::ServiceMap(range) => {
             verdict::service_map(&Box::pin(ask::map::map(session, *range)).await?)
         }
