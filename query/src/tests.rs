@@ -123,6 +123,11 @@ pub(crate) struct Incidental {
 }
 
 pub(crate) async fn shop_under(incident: Option<Incident>) -> Incidental {
+    shop_without(incident, "").await
+}
+
+/// Nothing is received of the spans of one service.
+pub(crate) async fn shop_without(incident: Option<Incident>, unsent: &str) -> Incidental {
     const SECOND: i64 = 1_000_000_000;
     const LENGTH: i64 = 240 * SECOND;
     let (engine, queries, dir) = empty(QueryConfig::default()).await;
@@ -136,7 +141,14 @@ pub(crate) async fn shop_under(incident: Option<Incident>) -> Incidental {
         ..ShopConfig::default()
     }));
     let all = TimeRange::new(FROM - 60 * SECOND, window.to() + 60 * SECOND).unwrap();
-    for slice in shop.slices(all, 60) {
+    for mut slice in shop.slices(all, 60) {
+        let is_sent = |of_resource: &ResourceSpans| {
+            let attributes = of_resource.resource.iter().flat_map(|r| &r.attributes);
+            !attributes.clone().any(|own| *own == text("service.name", unsent))
+        };
+        for request in &mut slice.traces {
+            request.resource_spans.retain(is_sent);
+        }
         send(&engine, slice).await;
     }
     engine.flush().await.unwrap();

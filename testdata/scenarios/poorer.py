@@ -9,6 +9,7 @@ LACKS = {
     "attributes": "spans say nothing but their name, time and parent, and whether they failed",
     "status": "spans do not say that they failed",
     "hosts": "spans say their service and instance, not where that runs",
+    "roots": "what lets requests in sends no spans",
     "metrics": "nothing is measured beside requests",
     "logs": "nothing is logged",
 }
@@ -21,7 +22,7 @@ def poorer(signal, body, lacks):
     """The request without what it is to lack; None if nothing of it is left."""
     if signal in lacks:
         return None
-    if signal != "traces" or not lacks & {"kinds", "attributes", "status", "hosts"}:
+    if signal != "traces" or not lacks & {"kinds", "attributes", "status", "hosts", "roots"}:
         return body
     # Who sends all there is needs no package.
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # pylint: disable=import-outside-toplevel
@@ -33,6 +34,10 @@ def poorer(signal, body, lacks):
             del block.resource.attributes[:]
             block.resource.attributes.extend(kept)
         for scope in block.scope_spans:
+            if "roots" in lacks:
+                kept = [span for span in scope.spans if span.parent_span_id]
+                del scope.spans[:]
+                scope.spans.extend(kept)
             for span in scope.spans:
                 _less(span, lacks)
     return request.SerializeToString()

@@ -304,6 +304,12 @@ class Poorer(unittest.TestCase):
         self.assertEqual(left("status"), (everything, 2, 0, 1))
         self.assertEqual(left("attributes"), (everything, 2, 2, 0))
         self.assertEqual(left("hosts", "metrics"), (everything[:2], 2, 2, 1))
+        rootless = ExportTraceServiceRequest.FromString(poorer.poorer("traces", body, {"roots"}))
+        self.assertEqual(len(rootless.resource_spans[0].scope_spans[0].spans), 0)
+        span.parent_span_id = b"87654321"
+        called = ExportTraceServiceRequest.FromString(
+            poorer.poorer("traces", request.SerializeToString(), {"roots"}))
+        self.assertEqual(len(called.resource_spans[0].scope_spans[0].spans), 1)
         self.assertIsNone(poorer.poorer("metrics", b"any", {"metrics"}))
         self.assertEqual(poorer.poorer("logs", b"any", {"metrics", "kinds"}), b"any")
 

@@ -177,7 +177,10 @@ pub struct MetricSeries {
 /// The first page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
-    /// Figures over the entry spans without a parent (what users feel).
+    /// What `totals` are figures of: `root` spans, which nothing called, other than consumers (what users feel); `entry` spans,
+    /// which services answer, if there are hardly any roots, since what lets requests in sends no spans.
+    pub totals_of: &'static str,
+    /// Figures over these spans.
     pub totals: Stats,
     /// The same over the window before, of equal length.
     pub previous: Stats,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use headrope_model::{DataSet, TimeRange};
 
-use super::measure::Measure;
+use super::measure::{Measure, Steps};
 use super::service::steps;
 use super::top::{Ranked, Ranking, each_group};
-use super::{IN_RANGE, bounded, in_range};
+use super::{ENTRY, IN_RANGE, bounded, in_range};
 use crate::answer::service::{Overview, RankScope};
 use crate::answer::{RankBy, SpanScope};
 use crate::column::{Columns, count};
@@ -16,16 +16,13 @@ use crate::error::QueryError;
 
 /// Rows of each ranking.
 const ROWS: usize = 10;
-/// Spans that begin a request: nothing called them.
-const ROOTS: &str = "start_time >= $from AND start_time < $to AND parent_span_id IS NULL";
+/// Spans that begin a request: nothing called them, and somebody waits, other than for what a message sets off.
+const ROOTS: &str = "parent_span_id IS NULL AND kind <> 'CONSUMER'";
+/// Least share of the entry spans that are roots; a request of a hundred services has more.
+const FEWEST_ROOTS: f64 = 0.01;
 
 pub(crate) async fn overview(session: &Session, asked: TimeRange) -> Result<Overview, QueryError> {
     let range = bounded(asked, session.snapshot(), DataSet::Spans);
-    let roots = steps(session, range, ROOTS, in_range(range)).await?;
-    let length = range.duration_ns();
-    let before = TimeRange::new(range.from().saturating_sub(length), range.from()).unwrap_or(range);
-    let previous = steps(session, before, ROOTS, in_range(before)).await?.total();
-
     let mut services: BTreeMap<String, Measure> = BTreeMap::new();
     let mut slowest = Ranking::new(RankBy::P99, ROWS);
     let mut failing = Ranking::new(RankBy::Errors, ROWS);
@@ -37,15 +34,18 @@ pub(crate) async fn overview(session: &Session, asked: TimeRange) -> Result<Over
         slowest.push(group);
     })
     .await?;
+    let entries: u64 = services.values().map(|measure| measure.calls).sum();
+    let requests = Requests::of(session, range, entries).await?;
     let mut hotspots = Ranking::new(RankBy::TotalTime, ROWS);
     for (service, measure) in services {
         hotspots.push(Ranked::new(service, None, measure));
     }
     let (spans, names) = spans_and_services(session, range).await?;
     Ok(Overview {
-        totals: roots.total().stats(range),
-        previous: previous.stats(before),
-        series: roots.series(),
+        totals_of: requests.of,
+        totals: requests.now.total().stats(range),
+        previous: requests.previous.stats(requests.before),
+        series: requests.now.series(),
         hotspots: hotspots.rows(range),
         slowest: slowest.rows(range),
         failing: failing.rows(range),
@@ -54,6 +54,33 @@ pub(crate) async fn overview(session: &Session, asked: TimeRange) -> Result<Over
         logs: rows(session, DataSet::Logs, range).await?,
         points: rows(session, DataSet::Metrics, range).await?,
     })
+}
+
+/// Requests of a window and of the one before.
+struct Requests {
+    of: &'static str,
+    now: Steps,
+    before: TimeRange,
+    previous: Measure,
+}
+
+impl Requests {
+    /// Those that nothing called; those that services answer, if they are so many more that most have no root.
+    async fn of(session: &Session, range: TimeRange, entries: u64) -> Result<Self, QueryError> {
+        let length = range.duration_ns();
+        let before = TimeRange::new(range.from().saturating_sub(length), range.from());
+        let before = before.unwrap_or(range);
+        let steps = async |range, of: &str| {
+            steps(session, range, &format!("{IN_RANGE} AND {of}"), in_range(range)).await
+        };
+        let now = steps(range, ROOTS).await?;
+        if now.total().calls as f64 >= FEWEST_ROOTS * entries as f64 {
+            let previous = steps(before, ROOTS).await?.total();
+            return Ok(Self { of: "root", now, before, previous });
+        }
+        let (now, previous) = (steps(range, ENTRY).await?, steps(before, ENTRY).await?.total());
+        Ok(Self { of: "entry", now, before, previous })
+    }
 }
 
 async fn spans_and_services(session: &Session, range: TimeRange) -> Result<(u64, u64), QueryError> {

@@ -44,7 +44,9 @@ use parquet::errors::ParquetError;
 use super::node::ScanExec;
 use super::scan::Scan;
 use super::sums::{Reader, State};
-use crate::segment::{Footer, Known, Page, Positioned, always_holds, each_batch, may_hold, pages};
+use crate::segment::{
+    Footer, Known, Page, Positioned, always_holds, each_batch, joined, may_hold, pages,
+};
 
 /// What is aggregated.
 #[derive(Debug)]
@@ -327,7 +329,7 @@ impl Question {
             };
             for of_group in found.chunk_by(|a, b| a.group == b.group) {
                 let group = of_group.first().map_or(0, |page| page.group);
-                let rows = joined(of_group);
+                let rows = joined(of_group.iter().map(|page| &page.rows));
                 parts.push((Part::Group { file, group, rows }, left.clone()));
             }
         }
@@ -389,16 +391,4 @@ impl Question {
         }
         Ok(seen)
     }
-}
-
-/// The rows of pages of a row group, as ranges that do not touch.
-fn joined(pages: &[Page]) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for page in pages {
-        match ranges.last_mut() {
-            Some(last) if last.end == page.rows.start => last.end = page.rows.end,
-            _ => ranges.push(page.rows.clone()),
-        }
-    }
-    ranges
 }

@@ -6,7 +6,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray as _, FixedSizeBinaryArray, PrimitiveArray, RecordBatch};
@@ -20,7 +19,7 @@ use headrope_model::{DataSet, TimeRange};
 use headrope_storage::{Segment, Snapshot};
 use parquet::errors::ParquetError;
 
-use crate::segment::{Footer, Footers, IdPage, Positioned, each_batch, pages_with_bounds};
+use crate::segment::{Footer, Footers, IdPage, Positioned, each_batch, joined, pages_with_bounds};
 
 /// Parts that are held at a time, about.
 pub(super) const PARTS: usize = 1 << 19;
@@ -152,7 +151,7 @@ impl Parts {
             let open = Positioned::of(&file.segment)?;
             for of_group in pages.chunk_by(|a, b| a.group == b.group) {
                 let Some(first) = of_group.first() else { continue };
-                let rows = joined(of_group).into_iter();
+                let rows = joined(of_group.iter().map(|page| &page.rows)).into_iter();
                 each_batch(&file.footer, &open, first.group, rows, &COLUMNS, |batch| {
                     self.add(batch, (from, to), &mut times)
                 })?;
@@ -221,16 +220,4 @@ fn columns(batch: &RecordBatch) -> Result<Columns<'_>, ParquetError> {
     let start = start.and_then(|start| start.as_primitive_opt()).ok_or_else(wrong)?;
     let end = end.and_then(|end| end.as_primitive_opt()).ok_or_else(wrong)?;
     Ok((ids, start, end))
-}
-
-/// The rows of pages of a row group, as ranges that do not touch.
-fn joined(pages: &[&IdPage]) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for page in pages {
-        match ranges.last_mut() {
-            Some(last) if last.end == page.rows.start => last.end = page.rows.end,
-            _ => ranges.push(page.rows.clone()),
-        }
-    }
-    ranges
 }

@@ -18,4 +18,4 @@ pub(crate) use lookup::{
     Extent, IdPage, each_batch, pages_of_extent, pages_of_ids, pages_with_bounds, pages_within,
     rows_of_ids,
 };
-pub(crate) use pages::{Known, Page, always_holds, is_null, may_hold, pages};
+pub(crate) use pages::{Known, Page, always_holds, is_null, joined, may_hold, pages};

@@ -62,6 +62,18 @@ pub(crate) fn pages(footer: &Footer, column: &str) -> Vec<Page> {
     out
 }
 
+/// The rows of pages of a row group, ascending, as ranges that do not touch.
+pub(crate) fn joined<'a>(pages: impl Iterator<Item = &'a Range<usize>>) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for rows in pages {
+        match ranges.last_mut() {
+            Some(last) if last.end == rows.start => last.end = rows.end,
+            _ => ranges.push(rows.clone()),
+        }
+    }
+    ranges
+}
+
 fn offsets(footer: &Footer, group: usize, leaf: usize) -> Option<&OffsetIndexMetaData> {
     let index = &footer.index(group, leaf)?.offsets;
     (!index.page_locations().is_empty()).then_some(index)

@@ -46,6 +46,8 @@ struct Stored {
 struct Page {
     f: Frame,
     start: Option<Start>,
+    /// Whether the figures are of what users asked for.
+    has_roots: bool,
     verdict: String,
     unusual: Unusual,
     kpis: Vec<Kpi>,
@@ -63,6 +65,7 @@ pub(crate) async fn page(State(ui): State<Ui>, view: View) -> Result<Response, P
     let page = Page {
         f: Frame::new(&ui, &view, "overview", "Overview").here("Overview"),
         start: empty.then(|| Start::new(&ui, &view)),
+        has_roots: overview.totals_of == "root",
         verdict: view.to("/verdict").to_string(),
         unusual,
         kpis: kpis(&overview),

@@ -24,7 +24,7 @@ use headrope_model::{DataSet, TimeRange, TraceId};
 
 use self::plan::Plan;
 use self::read::{Reader, Row};
-use super::measure::{MEASURES, Measures};
+use super::measure::{MEASURES, Measure, Measures};
 use super::{IN_RANGE, bounded, in_range};
 use crate::column::Columns;
 use crate::engine::Session;
@@ -123,6 +123,8 @@ pub(super) struct Figures {
     pub(super) read: u64,
     /// Share of the window's requests that the sample has, 0 to 1.
     pub(super) sampled: f64,
+    /// Share of its call chains whose first span was not received, 0 to 1; as far as it was counted.
+    pub(super) rootless: f64,
 }
 
 /// What was met beside call chains.
@@ -159,26 +161,31 @@ pub(super) async fn chains(
         }
     }
     let sampled = covered / (range.duration_ns() as f64).max(1.0);
-    let figures = Figures { spans, read: reader.rows, sampled };
+    let figures = Figures { spans, read: reader.rows, sampled, rootless: 0.0 };
     Ok(Met { places: reader.places, figures })
 }
 
-/// Spans of a window, and the 99th percentile of its requests in nanoseconds.
+/// Spans of a window, and the 99th percentile of its requests in nanoseconds; where next to no request has a root, one that
+/// few spans exceed.
 async fn size(session: &Session, range: TimeRange) -> Result<(u64, i64), QueryError> {
     let sql = format!(
         "SELECT parent_span_id IS NULL AS is_root, {MEASURES} FROM spans WHERE {IN_RANGE} GROUP BY 1"
     );
-    let (mut spans, mut p99_ns) = (0, 0);
+    /// Least share of all spans that are roots.
+    const ROOTS: f64 = 0.001;
+    let (mut roots, mut others) = (Measure::default(), Measure::default());
     for batch in session.rows(&sql, in_range(range)).await? {
         let columns = Columns(&batch);
         let (is_root, measures) = (columns.bools("is_root")?, Measures::of(&columns)?);
         for row in 0..batch.num_rows() {
-            let measure = measures.get(row)?;
-            spans += measure.calls;
-            if is_root.value(row) {
-                p99_ns = measure.quantile_ns(0.99);
-            }
+            let kind = if is_root.value(row) { &mut roots } else { &mut others };
+            kind.merge(&measures.get(row)?);
         }
     }
+    let spans = roots.calls + others.calls;
+    let p99_ns = match roots.calls as f64 >= ROOTS * spans as f64 {
+        true => roots.quantile_ns(0.99),
+        false => others.quantile_ns(0.999),
+    };
     Ok((spans, p99_ns))
 }

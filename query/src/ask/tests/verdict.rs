@@ -4,7 +4,7 @@ use headrope_testdata::Incident;
 use serde_json::Value;
 
 use crate::answer::verdict::{Verdict, VerdictQuery};
-use crate::tests::{rows, shop_under};
+use crate::tests::{rows, shop_under, shop_without};
 
 /// The verdict over a window with an incident, or without, against the time before it.
 async fn verdict(incident: Option<Incident>) -> Verdict {
@@ -47,6 +47,29 @@ async fn incidents_of_the_shop_are_found() {
         assert!(said <= 3 && (said > 0 || incident != Incident::DependencyErrors), "{incident}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_may_send_no_spans() {
+    for (incident, action) in [(None, "none"), (Some(Incident::SlowSql), "fix_statement")] {
+        let shop = shop_without(incident, "edge-gateway").await;
+        let query = VerdictQuery {
+            range: shop.window,
+            reference: Some(shop.reference),
+            service: None,
+            operation: None,
+        };
+        let found = shop.queries.verdict(&query).await.unwrap();
+        assert_eq!(found.action, action, "{}", found.summary);
+        assert!(found.trust.requests.iter().all(|n| *n > 2000), "{:?}", found.trust);
+        assert!(found.trust.rootless > 0.9, "{:?}", found.trust);
+        assert!(found.trust.advice.iter().any(|advice| advice.contains("lack their root")));
+        // The overview counts what services answer then.
+        let overview = shop.queries.overview(shop.window).await.unwrap();
+        assert_eq!(overview.totals_of, "entry");
+        assert!(overview.totals.calls > overview.previous.calls / 2, "{:?}", overview.totals);
+        assert!(overview.totals.calls > 10_000, "{:?}", overview.totals);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

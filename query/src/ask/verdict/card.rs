@@ -325,10 +325,8 @@ fn trust(inputs: &Inputs, figures: [Figures; 2]) -> Trust {
     });
     let covered = with_readings.count() as f64 / (services.len() as f64).max(1.0);
     let (before, now) = (&inputs.reference, &inputs.window);
-    let rootless = (before.rootless + now.rootless) as f64;
+    let rootless = was.rootless.max(is.rootless);
     let requests = [before.requests(), now.requests()];
-    let chains = requests.iter().sum::<u64>() as f64 + rootless;
-    let rootless = if chains > 0.0 { rootless / chains } else { 0.0 };
     let mut advice = Vec::new();
     if covered < 0.5 {
         advice.push(

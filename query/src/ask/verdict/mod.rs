@@ -73,7 +73,8 @@ pub(super) async fn observe(
     let series = |range| beside(series_of(Arc::clone(session), range));
     let ((was, is), (before, now)) =
         ((sample(reference), sample(window)), (series(reference), series(window)));
-    let (was, is) = (ended(was).await?, ended(is).await?);
+    let (mut was, mut is) = (ended(was).await?, ended(is).await?);
+    sample::adopt_rootless([&mut was, &mut is]);
     let (before, now) = (ended(before).await?, ended(now).await?);
     let readings = readings::readings((&was, reference, before), (&is, window, now));
     Ok(Observed { was, is, readings })

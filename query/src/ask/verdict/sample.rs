@@ -43,6 +43,8 @@ pub(in crate::ask) struct Sample {
     pub(in crate::ask) profile: Profile,
     /// The same by when requests began.
     pub(in crate::ask) slices: Vec<Profile>,
+    /// Requests whose first span was not received, as whoever was called first sees them; by when they began.
+    rootless: Vec<Profile>,
     /// Of what is called, requests in which every call of it failed, and whether they failed, too.
     pub(in crate::ask) failing: BTreeMap<Arc<str>, Outcomes>,
     pub(in crate::ask) places: BTreeSet<Place>,
@@ -54,32 +56,58 @@ pub(super) async fn sample(
     range: TimeRange,
     scope: Scope,
 ) -> Result<Sample, QueryError> {
-    let mut slices: Vec<(TimeRange, ProfileBuilder)> = Vec::new();
+    let mut slices: Vec<(TimeRange, Builders)> = Vec::new();
     let mut stretches: Vec<TimeRange> = Vec::new();
     let mut failing = BTreeMap::new();
     let each = |stretch: TimeRange, parts: usize, chain: &Chain| {
         if stretches.last() != Some(&stretch) {
             stretches.push(stretch);
             let own = split(stretch, SLICES.div_ceil(parts));
-            slices.extend(own.into_iter().map(|slice| (slice, ProfileBuilder::default())));
+            slices.extend(own.into_iter().map(|slice| (slice, Builders::default())));
         }
         if chain.request_in(stretch).is_some() {
             add_failing(&mut failing, chain);
         }
-        for (slice, profile) in &mut slices {
+        for (slice, builders) in &mut slices {
             if stretch.contains(slice.from()) {
-                add(profile, chain, *slice, &scope);
+                builders.add(chain, *slice, &scope);
             }
         }
     };
     let met = Box::pin(chains(&session, range, each)).await?;
-    let slices: Vec<Profile> = slices.into_iter().map(|(_, profile)| profile.finish()).collect();
+    let finished = slices.into_iter().map(|(_, b)| (b.whole.finish(), b.rootless.finish()));
+    let (slices, rootless): (Vec<Profile>, Vec<Profile>) = finished.unzip();
+    let profile = merged(&slices);
+    let places = met.places.into_iter().collect();
+    let lacking = profile.rootless as f64;
+    let chains = profile.requests() as f64 + lacking;
+    let figures = Figures { rootless: lacking / chains.max(1.0), ..met.figures };
+    Ok(Sample { profile, slices, rootless, failing, places, figures })
+}
+
+fn merged(slices: &[Profile]) -> Profile {
     let mut profile = Profile::default();
-    for slice in &slices {
+    for slice in slices {
         profile.merge(slice);
     }
-    let places = met.places.into_iter().collect();
-    Ok(Sample { profile, slices, failing, places, figures: met.figures })
+    profile
+}
+
+/// Takes requests whose first span was not received for requests if that are most of both windows: what lets users in, sends
+/// no spans.
+pub(super) fn adopt_rootless(samples: [&mut Sample; 2]) {
+    let all = |of: fn(&Sample) -> u64| samples.iter().map(|sample| of(sample)).sum::<u64>();
+    let whole = all(|sample| sample.profile.requests());
+    let rootless = all(|sample| sample.rootless.iter().map(Profile::requests).sum());
+    if rootless <= whole {
+        return;
+    }
+    for sample in samples {
+        for (slice, rootless) in sample.slices.iter_mut().zip(&sample.rootless) {
+            slice.merge(rootless);
+        }
+        sample.profile = merged(&sample.slices);
+    }
 }
 
 impl Sample {
@@ -129,23 +157,40 @@ fn add_failing(failing: &mut BTreeMap<Arc<str>, Outcomes>, chain: &Chain) {
     }
 }
 
-/// Adds the requests of a call chain that begin in a slice.
-fn add(profile: &mut ProfileBuilder, chain: &Chain, slice: TimeRange, scope: &Scope) {
-    let remote = |node: &Node| chain.remote(node);
-    let place = |node: &Node| chain.detail(node)?.instance.clone();
-    if scope.is_all() {
-        if chain.request_in(slice).is_some() {
-            profile.add(&chain.chain, remote, place);
+/// Requests of a slice being gathered.
+#[derive(Debug, Default)]
+struct Builders {
+    whole: ProfileBuilder,
+    rootless: ProfileBuilder,
+}
+
+impl Builders {
+    /// Adds the requests of a call chain that begin in a slice.
+    fn add(&mut self, chain: &Chain, slice: TimeRange, scope: &Scope) {
+        let remote = |node: &Node| chain.remote(node);
+        let place = |node: &Node| chain.detail(node)?.instance.clone();
+        let nodes = &chain.chain.nodes;
+        if scope.is_all() {
+            let Some(root) = chain.request_in(slice) else { return };
+            if self.whole.add(&chain.chain, remote, place) {
+                return;
+            }
+            let is_called = |at: &usize| {
+                let node = nodes.get(*at);
+                node.is_some_and(|node| !node.is_async && node.kind != SpanKind::Consumer)
+            };
+            for called in chain.chain.children(root).filter(is_called) {
+                self.rootless.add_from(&chain.chain, called, remote, place);
+            }
+            return;
         }
-        return;
-    }
-    let nodes = &chain.chain.nodes;
-    for (at, node) in nodes.iter().enumerate().filter(|(_, node)| scope.has(node)) {
-        let parent = node.parent.and_then(|parent| nodes.get(parent));
-        let enters = parent.is_none_or(|parent| parent.is_synthetic || !scope.has(parent))
-            && !matches!(node.kind, SpanKind::Client | SpanKind::Producer);
-        if enters && slice.contains(node.start_ns) && !node.is_synthetic {
-            profile.add_from(&chain.chain, at, remote, place);
+        for (at, node) in nodes.iter().enumerate().filter(|(_, node)| scope.has(node)) {
+            let parent = node.parent.and_then(|parent| nodes.get(parent));
+            let enters = parent.is_none_or(|parent| parent.is_synthetic || !scope.has(parent))
+                && !matches!(node.kind, SpanKind::Client | SpanKind::Producer);
+            if enters && slice.contains(node.start_ns) && !node.is_synthetic {
+                self.whole.add_from(&chain.chain, at, remote, place);
+            }
         }
     }
 }
