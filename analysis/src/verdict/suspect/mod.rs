@@ -94,8 +94,11 @@ struct Edge {
 }
 
 impl Edge {
+    /// Whether a typical call takes longer, or all together surely do: lost packets and single slow rows harm few calls, and
+    /// these much.
     fn is_worse(&self) -> bool {
-        self.harm > 0.0 && self.weight > 0.0 && (self.log / self.weight).exp() >= WORSE
+        let typically = self.weight > 0.0 && (self.log / self.weight).exp() >= WORSE;
+        self.harm > 0.0 && (typically || self.z >= SURE)
     }
 }
 
