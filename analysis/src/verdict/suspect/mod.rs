@@ -71,7 +71,7 @@ pub const FAILED: f64 = 5.0;
 pub const RESHAPED: f64 = 2.0;
 /// Standard errors that are chance.
 const CHANCE: f64 = 2.0;
-/// A way is worse if a typical call takes so many times as long, or surely all of them together.
+/// A way is worse if a typical call takes so many times as long.
 const WORSE: f64 = 1.28;
 /// Fewest calls that tell of a way.
 const LEAST_CALLS: u64 = 10;
@@ -91,17 +91,11 @@ struct Edge {
     weight: f64,
     worst: Option<(f64, Part)>,
     z: f64,
-    /// Time of as many calls in the window and in the reference.
-    time: (f64, f64),
 }
 
 impl Edge {
-    /// Whether a typical call takes longer, or all together surely take as much longer: lost packets and single slow rows
-    /// harm few calls, and these much.
     fn is_worse(&self) -> bool {
-        let typically = self.weight > 0.0 && (self.log / self.weight).exp() >= WORSE;
-        let together = self.z >= SURE && self.time.0 >= WORSE * self.time.1;
-        self.harm > 0.0 && (typically || together)
+        self.harm > 0.0 && self.weight > 0.0 && (self.log / self.weight).exp() >= WORSE
     }
 }
 
@@ -210,8 +204,6 @@ impl Found {
             let harm = harm(line);
             edge.harm += harm;
             edge.weight += calls;
-            edge.time.0 += calls * line.window.1;
-            edge.time.1 += calls * line.reference.1;
             edge.log += calls * line.ratio.max(f64::MIN_POSITIVE).ln();
             if harm > 0.0 {
                 edge.z = edge.z.max(line.z.max(line.z_each));

@@ -214,27 +214,6 @@ fn a_version_does_not_slow_the_way_of_one_caller() {
 }
 
 #[test]
-fn what_few_calls_take_much_longer_for_is_found() {
-    // One request in twenty, thirty times as long: the typical one is as before.
-    let rare = |slow: Shop| move |n: u64| if n.is_multiple_of(20) { slow } else { USUAL };
-    let of = |slow: Shop| {
-        let found = judge(&Inputs {
-            reference: requests(400, 3, |_| USUAL),
-            window: requests(400, 10, rare(slow)),
-            load: 1.0,
-            ..Inputs::default()
-        });
-        let first = found.culprits.first().map(|c| (c.suspect.node.clone(), c.cause));
-        (first, found.is_confident)
-    };
-    let store = Node::Peer("mysql shop".into());
-    let statement = of(Shop { statement: 120, ..USUAL });
-    assert_eq!(statement, (Some((store, Cause::Statement)), true));
-    let lossy = of(Shop { way: [2, 150, 150], ..USUAL });
-    assert_eq!(lossy, (Some((service("price"), Cause::Network)), true));
-}
-
-#[test]
 fn the_instance_that_a_slow_way_leads_to_is_named() {
     let requests = |n: u64, seed: u64, way: i64| {
         let mut profile = ProfileBuilder::default();
